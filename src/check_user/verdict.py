@@ -1,0 +1,76 @@
+"""The verdict: what a mail server is told about one recipient.
+
+Three actions, named after qpsmtpd's return codes (qpsmtpd ``docs/hooks.md``):
+
+=========  =======================================================================
+DENY       refuse for good (SMTP 5xx): positive proof that the recipient isn't there
+DENYSOFT   refuse for now (SMTP 4xx): we could not tell
+DECLINED   no objection; the mail server's own rules decide
+=========  =======================================================================
+
+DECLINED says two things, so every verdict also carries a :class:`Reason`. Filters (policy, line,
+milter) read ``action``; maps (socketmap, tcp_table) read ``reason``: a map that says "found" for a
+foreign domain makes the mail server believe that the domain is its own.
+
+The texts are constant per verdict but for the address (RFC 5321 4.2: a reply is for people too);
+they name no host, no query and no exception. The longest text stays under 450 octets, so that a
+whole reply line fits the 512 octets of RFC 5321 4.5.3.1.5. What went wrong in a fault is for the
+log and has no field here, so that no protocol can put it on the wire.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Action(Enum):
+    """What the mail server shall do; the value is the word of the ``line`` door."""
+
+    DENY = "DENY"
+    DENYSOFT = "DENYSOFT"
+    DECLINED = "DECLINED"
+
+
+class Reason(Enum):
+    """Why; the value is the word in logs, in ``check-user lookup`` and after ``DECLINED``."""
+
+    KNOWN = "known"
+    UNKNOWN = "unknown"
+    FOREIGN = "foreign"
+    MALFORMED = "malformed"
+    FAULT = "fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One answer. ``code`` is the SMTP reply code, ``enhanced`` the RFC 3463 status code.
+
+    For DECLINED both are those of success (250, 2.1.5); no protocol sends them.
+    """
+
+    action: Action
+    reason: Reason
+    code: int
+    enhanced: str
+    text: str
+
+
+MALFORMED = Verdict(Action.DENY, Reason.MALFORMED, 553, "5.1.3", "Malformed address")
+FAULT = Verdict(Action.DENYSOFT, Reason.FAULT, 451, "4.4.3", "Internal error - try later")
+
+
+def known(address: str) -> Verdict:
+    """The recipient is there. ``address`` is printable ASCII (:meth:`Address.for_reply`)."""
+    return Verdict(Action.DECLINED, Reason.KNOWN, 250, "2.1.5", f"Local address '{address}'")
+
+
+def foreign(address: str) -> Verdict:
+    """The recipient's domain is not one of ours."""
+    return Verdict(Action.DECLINED, Reason.FOREIGN, 250, "2.1.5", f"Foreign address '{address}'")
+
+
+def unknown(address: str) -> Verdict:
+    """The domain is ours, and the recipient is not there."""
+    text = f"Address '{address}' doesn't exist on this server"
+    return Verdict(Action.DENY, Reason.UNKNOWN, 550, "5.1.1", text)
