@@ -5,10 +5,13 @@ a peer sent and yields events, in the order in which their answers must leave:
 
 - :class:`Lookup`: somebody wants a verdict; later ``answer(lookup, verdict)`` gives the bytes;
 - :class:`Output`: bytes to send as they are, no lookup needed;
-- :class:`Mark`: NEED_DATA (feed me), CLOSE (send what is due, then close the connection).
+- :class:`Mark`: NEED_DATA or NEED_REST (feed me), CLOSE (send what is due, then close).
 
 On any input a codec yields events or raises :class:`ProtocolError`, and nothing else; its buffer
 has a bound. The shell that owns the connection (``servers/``) keeps the order of answers.
+
+What a verdict says to people passes through :func:`one_line` before it goes on the wire, so that
+no text can end a line, add an attribute or outgrow a reply.
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ class Lookup:
     """A question.
 
     ``text`` is what the peer sent as the address (or domain), decoded as UTF-8 with
-    ``surrogateescape``: nothing is lost, and nothing is judged here. ``table`` is the map's name
+    ``surrogateescape``: nothing is lost, and nothing is judged here. Where a protocol carries
+    addresses without their quotes (policy), the codec puts them back. ``table`` is the map's name
     where the protocol has several (socketmap), else empty. ``client`` is the SMTP client's network
     address where the protocol tells it, else empty.
     """
@@ -55,9 +59,14 @@ class Output:
 
 
 class Mark(Enum):
-    """Events without content."""
+    """Events without content.
+
+    NEED_DATA: nothing is half said; the peer may be silent for long. NEED_REST: a part of a
+    question has come, and the rest of it should follow soon.
+    """
 
     NEED_DATA = "need data"
+    NEED_REST = "need rest"
     CLOSE = "close"
 
 
@@ -65,7 +74,11 @@ class Codec(Protocol):
     """One connection's worth of a protocol."""
 
     def feed(self, data: bytes) -> None:
-        """Take bytes from the peer; ``b""`` means that it will send no more."""
+        """Take bytes from the peer; ``b""`` means that it will send no more.
+
+        Feed only what :meth:`next_event` asked for: besides one question's bound a codec holds
+        what it was last fed.
+        """
         ...
 
     def next_event(self) -> Lookup | Output | Mark:
@@ -75,3 +88,14 @@ class Codec(Protocol):
     def answer(self, lookup: Lookup, verdict: Verdict) -> bytes:
         """Give the bytes that tell ``verdict`` to the peer. Never fails, never waits."""
         ...
+
+
+TEXT_LIMIT = 450
+"""Octets of a verdict's text on the wire: a reply line has 512 (RFC 5321 4.5.3.1.5)."""
+
+
+def one_line(text: str) -> str:
+    """Give ``text`` as at most TEXT_LIMIT printable ASCII characters; any other becomes ``?``."""
+    if not (text.isascii() and text.isprintable()):
+        text = "".join(char if " " <= char <= "~" else "?" for char in text)
+    return text[:TEXT_LIMIT]

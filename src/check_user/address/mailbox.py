@@ -1,0 +1,272 @@
+"""Mailboxes: local part and domain, and the path around them (RFC 5321 4.1.2, RFC 6531 3.3)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from check_user.address.domain import PLAIN_NAME, Domain, canonical_domain, read_domain
+from check_user.address.text import (
+    WHITE_SPACE,
+    Malformed,
+    MalformedError,
+    decompose,
+    fold,
+    lower,
+    printable,
+    require_characters,
+    require_length,
+    unique,
+)
+
+MAX_LOCAL = 64
+"""Octets of a local part as it is written, quotes included (RFC 5321 4.5.3.1.1)."""
+
+MAX_PATH = 256
+"""Octets of a path with its angle brackets (RFC 5321 4.5.3.1.3)."""
+
+MAX_ADDRESS = MAX_PATH - 2
+"""Octets of what is between the brackets; so also of an address (RFC 3696, erratum 1690)."""
+
+NEVER_SPLIT = frozenset({"postmaster", "mailer-daemon", "double-bounce"})
+"""Names of the mail system itself, whole whatever the delimiters (Postfix, split_addr)."""
+
+ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++"
+PLAIN = re.compile(rf"({ATOM}(?:\.{ATOM})*+)@({PLAIN_NAME})")
+
+ATOM_8 = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]++"
+DOT_STRING = re.compile(rf"{ATOM_8}(?:\.{ATOM_8})*+")
+QUOTED_STRING = re.compile(r'"(?:[^"\\]|\\[ -~])*+"')
+QUOTED_PAIR = re.compile(r"\\(.)")
+TO_ESCAPE = re.compile(r'(["\\])')
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A mailbox; equal to another by ``key``, the canonical text (at most 254 octets).
+
+    ``local`` is what the local part says, without quotes and folded. ``written`` is the local part
+    as it was asked for, with its quotes.
+    """
+
+    key: str
+    local: str = field(compare=False)
+    domain: Domain = field(compare=False)
+    written: str = field(compare=False)
+
+    @property
+    def as_given(self) -> tuple[str, str]:
+        """The local part without quotes, and the domain, in the spelling that was asked for."""
+        return _content(self.written), self.domain.given
+
+    @property
+    def is_postmaster(self) -> bool:
+        """Whether this is the mailbox that every domain must have (RFC 5321 4.5.1)."""
+        return self.local == "postmaster"
+
+    @property
+    def spellings(self) -> tuple[tuple[str, str], ...]:
+        """The (local part, domain) pairs to look for by equality: 1 to 24, the canonical first.
+
+        Local parts without quotes (canonical, as given, NFD), with quotes where they need them, and
+        the very text that was asked for.
+        """
+        if self.written == self.local and self.local.isascii():
+            locals_: tuple[str, ...] = (self.local,)
+        else:
+            plain = (self.local, decompose(self.local))
+            quoted = map(_write, plain)
+            locals_ = unique(self.local, self.as_given[0], *plain, *quoted, self.written)
+        return tuple((local, domain) for local in locals_ for domain in self.domain.spellings)
+
+    @property
+    def folded_spellings(self) -> tuple[tuple[str, str], ...]:
+        """The pairs to look for where a column was folded to lower case: 1 to 24.
+
+        Some databases fold ASCII alone (SQLite), most fold every letter; a row that either fold
+        finds has both forms here, and its key then tells whether it is this address.
+        """
+        locals_: tuple[str, ...] = (self.local,)
+        if not self.local.isascii():
+            both = (self.local, self.local.lower())
+            locals_ = unique(*both, *(lower(decompose(local)) for local in both))
+        locals_ = unique(*locals_, *map(_write, locals_))
+        domains = self.domain.folded_spellings
+        return tuple((local, domain) for local in locals_ for domain in domains)
+
+    def for_reply(self) -> str:
+        r"""Give the address in printable ASCII, for a reply's text: ``zo\x{EB}@x.example``.
+
+        At most 414 octets: 32 characters of two octets take seven each, as ``\x{153}``.
+        """
+        return printable(self.key)
+
+    def without_extension(self, delimiters: str) -> Iterator[Address]:
+        """Give the addresses before each extension, the longest first.
+
+        With ``+``: ``a+b+c@d`` gives ``a+b@d`` and ``a@d``. ``delimiters`` is a set of characters.
+        """
+        if self.local in NEVER_SPLIT:
+            return
+        given = self.as_given[0]
+        spelling = given if lower(given) == self.local else self.local
+        for end in range(len(self.local) - 1, 0, -1):
+            if self.local[end] in delimiters:
+                with suppress(MalformedError):  # "x." needs quotes, and they may not fit
+                    yield _address(_write(spelling[:end]), self.domain)
+
+
+@dataclass(frozen=True, slots=True)
+class Unqualified:
+    """A name without a domain: ``postmaster``, ``root``. ``key`` and ``local`` as in Address."""
+
+    key: str
+    local: str = field(compare=False)
+
+    @property
+    def is_postmaster(self) -> bool:
+        """Whether this is the name that every mail server must accept (RFC 5321 4.5.1)."""
+        return self.local == "postmaster"
+
+    def for_reply(self) -> str:
+        """Give the name in printable ASCII, for a reply's text."""
+        return printable(self.key)
+
+
+def parse(text: str) -> Address | Unqualified | Malformed:
+    """Read an RFC 5321 path, with or without angle brackets. Never raises.
+
+    ``text`` was decoded from UTF-8 with ``surrogateescape``.
+    """
+    plain = _match_plain(text)
+    if plain:
+        written, domain = plain.groups()
+        return Address(text.lower(), written.lower(), Domain(domain.lower(), domain), written)
+    try:
+        return _read_path(text)
+    except MalformedError as error:
+        return Malformed(str(error))
+
+
+def canonical(stored: str) -> str | None:
+    """Give the key of an address as a database holds it, or None when it isn't an address.
+
+    White space around it doesn't count (a CHAR column pads); a path's brackets and source route
+    have no business in a database.
+    """
+    stored = stored.strip(WHITE_SPACE)
+    if _match_plain(stored):
+        return stored.lower()
+    try:
+        mailbox = _read_mailbox(stored)
+    except MalformedError:
+        return None
+    return mailbox.key if isinstance(mailbox, Address) else None
+
+
+def canonical_pair(local: str, domain: str) -> str | None:
+    """Give the key of an address that a database holds in two columns, or None.
+
+    ``local`` may be written as in an address (``"a b"``) or be its bare content (``a b``).
+    """
+    local, domain = local.strip(WHITE_SPACE), domain.strip(WHITE_SPACE)
+    if _match_plain(stored := f"{local}@{domain}"):
+        return stored.lower()
+    domain_key = canonical_domain(domain)
+    if domain_key is None or len(local) > MAX_LOCAL:
+        return None
+    written = local if QUOTED_STRING.fullmatch(local) else _write(local)
+    try:
+        return _address(written, Domain(domain_key, domain)).key
+    except MalformedError:
+        return None
+
+
+def _match_plain(text: str) -> re.Match[str] | None:
+    """Match an address of atoms and ASCII labels, which is canonical once it is in lower case."""
+    if len(text) > MAX_ADDRESS:
+        return None
+    plain = PLAIN.fullmatch(text)
+    return plain if plain and plain.end(1) <= MAX_LOCAL else None
+
+
+def _read_path(text: str) -> Address | Unqualified:
+    if len(text) > MAX_PATH:
+        raise MalformedError(f"path over {MAX_PATH} octets")
+    if text.startswith("<"):
+        if not text.endswith(">"):
+            raise MalformedError("unbalanced angle brackets")
+        text = text[1:-1]
+    if not text.startswith("@"):
+        return _read_mailbox(text)
+    mailbox = _read_mailbox(_drop_route(text))
+    if isinstance(mailbox, Unqualified):
+        raise MalformedError("source route to a name without a domain")
+    return mailbox
+
+
+def _drop_route(text: str) -> str:
+    """Take ``@relay1,@relay2:`` away (RFC 5321 4.1.2, A-d-l, and 3.6.1)."""
+    require_characters(text)
+    require_length(text, MAX_ADDRESS, "path")
+    route, colon, mailbox = text.partition(":")
+    if not colon:
+        raise MalformedError("empty local part")
+    for relay in route.split(","):
+        if not relay.startswith("@") or relay.startswith("@["):
+            raise MalformedError("source route not valid")
+        read_domain(relay[1:])
+    return mailbox
+
+
+def _read_mailbox(text: str) -> Address | Unqualified:
+    """Read a local part with or without a domain. Raises MalformedError."""
+    if len(text) > MAX_ADDRESS:
+        raise MalformedError(f"address over {MAX_ADDRESS} octets")
+    require_characters(text)
+    require_length(text, MAX_ADDRESS, "address")
+    if not text or text.startswith("@"):
+        raise MalformedError("empty local part")
+    found = QUOTED_STRING.match(text) or DOT_STRING.match(text)
+    end = found.end() if found else 0
+    written, at, domain = text[:end], text[end : end + 1], text[end + 1 :]
+    if not written or at not in ("", "@"):
+        raise MalformedError("local part neither a dot-string nor a quoted string")
+    if at:
+        return _address(written, read_domain(domain))
+    local, key = _local_part(written)
+    return Unqualified(key, local)
+
+
+def _address(written: str, domain: Domain) -> Address:
+    local, local_key = _local_part(written)
+    key = f"{local_key}@{domain.key}"
+    require_length(key, MAX_ADDRESS, "address")
+    return Address(key, local, domain, written)
+
+
+def _local_part(written: str) -> tuple[str, str]:
+    """Give what a written local part says, folded, and its canonical text."""
+    require_characters(written)
+    require_length(written, MAX_LOCAL, "local part")
+    local = fold(_content(written))
+    if not local:
+        raise MalformedError("empty local part")
+    key = _write(local)
+    require_length(key, MAX_LOCAL, "local part")
+    return local, key
+
+
+def _content(written: str) -> str:
+    """Take quotes and backslashes away."""
+    return QUOTED_PAIR.sub(r"\1", written[1:-1]) if written.startswith('"') else written
+
+
+def _write(content: str) -> str:
+    """Write a local part that says ``content``: quoted where it must be, with minimal escapes."""
+    if DOT_STRING.fullmatch(content):
+        return content
+    escaped = TO_ESCAPE.sub(r"\\\1", content)
+    return f'"{escaped}"'

@@ -1,0 +1,26 @@
+"""The configuration: a ``key=value`` file in, :class:`Settings` out, or a :class:`ConfigError`.
+
+Lines as in 2007 (``lines``), values by type (``values``), DBI's ways (``dbi``), every key declared
+once (``settings``), the rules between them (``loader``), what people read of it (``reference``).
+It doesn't know which doors there are, nor what an address to listen at may be; it opens no
+connection; it reads the configuration and the password file, and nothing else.
+"""
+
+from check_user.config.error import ConfigError
+from check_user.config.loader import find, load, parse
+from check_user.config.reference import in_force, reference
+from check_user.config.settings import KEYS, Settings
+from check_user.config.values import Listen, Secret
+
+__all__ = [
+    "KEYS",
+    "ConfigError",
+    "Listen",
+    "Secret",
+    "Settings",
+    "find",
+    "in_force",
+    "load",
+    "parse",
+    "reference",
+]

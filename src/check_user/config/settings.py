@@ -1,0 +1,247 @@
+"""Every key of the configuration, declared once: its name, type, default and sentence.
+
+The class :class:`Settings` is the declaration; the loader, ``check-user config``, its
+``--reference`` and ``docs/configuration.md`` are all made from it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from check_user.config import values
+from check_user.config.dbi import parse_driver
+from check_user.config.values import Host, Listen, Secret, Type
+
+REQUIRED = object()
+"""The default of a key that must be in the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The declaration of one key. ``default_text`` is for people where the default has a rule."""
+
+    name: str
+    group: str
+    type: Type[Any]
+    default: Any
+    sentence: str
+    default_text: str
+    repeatable: bool
+
+
+def key(
+    type_: Type[Any],
+    sentence: str,
+    default: Any = REQUIRED,
+    *,
+    group: str = "",
+    default_text: str = "",
+    repeatable: bool = False,
+) -> Any:
+    """Declare a field of :class:`Settings`; a ``group`` holds until the next one."""
+    return dataclasses.field(
+        metadata={
+            "type": type_,
+            "sentence": sentence,
+            "default": default,
+            "group": group,
+            "default_text": default_text,
+            "repeatable": repeatable,
+        }
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """A whole configuration, checked: what can be known to be wrong without asking anybody isn't.
+
+    ``host``, ``port`` and ``socket`` include what ``database`` said in DBI's way; ``passwd``
+    includes what ``passwd_file`` held; of ``email_address`` and ``email_user`` with
+    ``email_domain`` one is empty; ``tls`` is ``off`` or ``verify``.
+    """
+
+    file: Path
+
+    driver: str = key(
+        Type("name", parse_driver),
+        "The database's driver: `mysql` (or `MariaDB`), `postgresql` (or `Pg`), `sqlite` (or "
+        "`SQLite`), in any case; or an asynchronous SQLAlchemy dialect, as "
+        "`oracle+oracledb_async`.",
+        group="The database",
+    )
+    database: str = key(
+        values.NAME,
+        "The database's name; for SQLite, the file's path. May carry DBI's attributes: "
+        "`maildb;host=db1;port=3306;mysql_socket=/run/mysqld/mysqld.sock`.",
+    )
+    user: str = key(
+        values.TEXT,
+        "The database user. It needs the right to read (SELECT) and no other.",
+        default_text="needed, but for SQLite",
+    )
+    passwd: Secret = key(  # noqa: RUF009 - key() declares a field, as dataclasses.field() does
+        values.SECRET,
+        "That user's password; may be empty. Or give `passwd_file`.",
+        default_text="needed, but for SQLite",
+    )
+    passwd_file: str = key(
+        values.TEXT,
+        "A file whose one line is the password (systemd credentials, container secrets). A "
+        "relative path starts at the configuration's folder.",
+        "",
+    )
+    host: tuple[Host, ...] = key(
+        values.HOSTS,
+        "The database's host, or several, separated by commas and tried in turn; each may have a "
+        "port of its own (`db1, db2:3307`).",
+        (),
+        default_text="the database's unix socket, or this machine",
+    )
+    port: int | None = key(values.PORT, "The database's port.", None, default_text="the database's")
+    socket: str = key(
+        values.SOCKET,
+        "The database's unix socket (for PostgreSQL its folder), in place of `host`.",
+        "",
+    )
+    tls: str = key(
+        values.choice("off", "verify"),
+        "Whether to the database TLS is spoken, with its certificate and name verified.",
+        "",
+        default_text="`verify` for a `host` that isn't this machine; `off` for a unix socket, for "
+        "this machine, and for a host named inside `database`, as in 2007",
+    )
+    tls_ca: str = key(
+        values.TEXT,
+        "A PEM file with the authorities that may sign the database's certificate.",
+        "",
+        default_text="the system's",
+    )
+    tls_cert: str = key(
+        values.TEXT, "A PEM file with our certificate, if the database wants one.", ""
+    )
+    tls_key: str = key(values.TEXT, "A PEM file with the key of `tls_cert`.", "")
+    connections: int = key(
+        values.count(1, 100), "How many connections to the database are held open.", 4
+    )
+
+    email_table: str = key(
+        values.NAME, "The table in which an address is looked up.", group="The tables"
+    )
+    domain_table: str = key(
+        values.NAME,
+        "The table in which the domain is looked up; may be the same table with another field.",
+    )
+    email_address: str = key(
+        values.TEXT,
+        "The field of `email_table` that holds the whole address. With it, `email_user` and "
+        "`email_domain` are ignored.",
+        "",
+        default_text="needed, or the next two",
+    )
+    email_user: str = key(
+        values.TEXT, "The field of `email_table` that holds the part before the `@`.", ""
+    )
+    email_domain: str = key(
+        values.TEXT, "The field of `email_table` that holds the part after the `@`.", ""
+    )
+    domain_domain: str = key(values.NAME, "The field of `domain_table` that holds the domain.")
+    email_enabled: str = key(
+        values.TEXT,
+        "A field of `email_table`: the row counts only where it has `email_enabled_value`.",
+        "",
+    )
+    email_enabled_value: str = key(
+        values.TEXT,
+        "The value of `email_enabled` that counts.",
+        "",
+        default_text="needed with `email_enabled`",
+    )
+    stored_form: str = key(
+        values.choice("any", "canonical"),
+        "`canonical` says that every address is stored in its canonical form (lower case, domains "
+        "as A-labels): a second look for one stored in another case or form is then left out.",
+        "any",
+    )
+
+    recipient_delimiter: str = key(
+        values.DELIMITERS,
+        "The characters that may begin an address's extension (`user+extension@domain`); empty: "
+        "addresses are looked up as they are.",
+        "",
+        group="The verdict",
+    )
+    lookup_timeout: float = key(
+        values.seconds(0.5, 60), "The whole lookup's deadline, in seconds.", 3.0
+    )
+
+    listen: tuple[Listen, ...] = key(
+        values.LISTEN,
+        "A door and where it is open: `policy`, `socketmap` or `line`, then `inet:HOST:PORT` (`*` is "
+        "every interface) or `unix:/PATH`. May be given several times.",
+        (Listen("line", "unix:/run/check_user/line.sock"),),
+        group="The doors",
+        repeatable=True,
+    )
+    socket_mode: int = key(values.MODE, "The mode of our unix sockets.", 0o660)
+    socket_user: str = key(
+        values.TEXT, "The owner of our unix sockets.", "", default_text="who runs check_user"
+    )
+    socket_group: str = key(
+        values.TEXT,
+        "The group of our unix sockets: usually the mail server's.",
+        "",
+        default_text="that of who runs check_user",
+    )
+    idle_timeout: float = key(
+        values.seconds(1, 604800), "Seconds after which a silent connection is closed.", 3600.0
+    )
+
+    log_level: str = key(
+        values.choice("error", "warning", "info", "debug"),
+        "What is logged: at `info` a line for each decision, at `warning` the faults alone.",
+        "info",
+        group="The log",
+    )
+    log_format: str = key(
+        values.choice("auto", "text", "json"),
+        "How: `text` for people, `json` for machines, a line each; `auto` is `text` on a terminal.",
+        "auto",
+    )
+
+    @property
+    def hosts(self) -> tuple[tuple[str, int | None], ...]:
+        """Every database host with its port, in the order in which they are tried."""
+        return tuple((host.name, host.port or self.port) for host in self.host)
+
+    @property
+    def crosses_network(self) -> bool:
+        """Whether some database host isn't this machine."""
+        return any(not host.is_loopback for host in self.host)
+
+
+def _declared() -> dict[str, Key]:
+    group, keys = "", {}
+    for field in dataclasses.fields(Settings):
+        if field.metadata:
+            group = field.metadata["group"] or group
+            keys[field.name] = Key(name=field.name, **{**field.metadata, "group": group})
+    return keys
+
+
+KEYS = _declared()
+"""Every key by its name, in the order of the declaration."""
+
+LATER = {
+    "schema": "named schemas come with a later version; name the table and field keys",
+    "replica": "the replica comes with a later version; every lookup asks the database",
+    "replica_refresh": "the replica comes with a later version",
+    "replica_deny_max_age": "the replica comes with a later version",
+    "replica_accept_max_age": "the replica comes with a later version",
+    "notify_email": "check_user sends no mail; watch its log",
+    "notify_from": "check_user sends no mail; watch its log",
+    "notify_from_name": "check_user sends no mail; watch its log",
+}
+"""Keys that are refused with a reason: not here yet, or db/user's alone."""

@@ -1,0 +1,56 @@
+"""The SQL directory: accounts in any database that SQLAlchemy reaches asynchronously.
+
+The only room that knows SQLAlchemy. From the bottom up: ``options`` (what we are told), ``faults``
+(what an error means), ``drivers`` and ``resolver`` (how to reach a database), ``session`` (one
+connection), ``templates`` (the statements), ``catalogue`` (what the configured columns are),
+``connector`` (the way to the servers), ``pool`` (who asks when, and what if it breaks), ``lookup``
+(which questions make an answer); beside them ``doctor`` (what ``check-user check`` says) and
+``sample`` (the demo's database).
+"""
+
+from __future__ import annotations
+
+from check_user.directory import Misconfigured
+from check_user.directory.sql.catalogue import Catalogue, read_catalogue
+from check_user.directory.sql.connector import Connector
+from check_user.directory.sql.doctor import examine
+from check_user.directory.sql.drivers import endpoints_of
+from check_user.directory.sql.lookup import SqlDirectory
+from check_user.directory.sql.options import SqlOptions, TlsOptions
+from check_user.directory.sql.pool import SOFT, Pool
+from check_user.directory.sql.sample import create_sample
+from check_user.directory.sql.session import Opener, Session
+from check_user.directory.sql.templates import Report
+
+__all__ = ["SqlOptions", "TlsOptions", "create_sample", "examine", "open_directory"]
+
+
+async def open_directory(options: SqlOptions, report: Report) -> SqlDirectory:
+    """Connect, look the configured names up, and give the directory.
+
+    Raises Misconfigured (the configuration is wrong) or Unavailable (no host could be reached).
+    ``report`` takes operational lines for the log.
+    """
+    known: list[Catalogue] = []
+
+    async def prove(session: Session) -> None:
+        """The real thing: every connection shows that it can answer a lookup."""
+        if not known:
+            known.append(await read_catalogue(session, options))
+        statement = known[0].domain.statement(1)
+        await session.execute(statement, {"s0_0": "check-user.invalid"})
+
+    timeout = options.lookup_timeout
+    soft = min(SOFT, timeout / 3)
+    connector = Connector(
+        endpoints_of(options), Opener(options), prove, soft=soft, timeout=timeout, report=report
+    )
+    pool = Pool(connector, size=options.connections, soft=soft, timeout=timeout, report=report)
+    try:
+        await pool.start()
+    except BaseException:
+        await pool.close()
+        raise
+    if not known:
+        raise Misconfigured("the database's catalogue could not be read")
+    return SqlDirectory(pool, known[0], report)

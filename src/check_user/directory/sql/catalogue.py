@@ -1,0 +1,185 @@
+"""The catalogue: what the configuration names must be there, and what its columns can do.
+
+Asked once when a directory is opened (and by the doctor), over a connection of its own. A table or
+column that is missing, or a column that holds no text, stops the start: a database that compares a
+number with ``'anna'`` finds almost everybody (``WHERE email = 0``), and SQLite takes a quoted name
+that doesn't exist for a text.
+
+How a column compares is asked of the database itself, by a comparison of two constants that borrow
+the column's type and collation::
+
+    SELECT count(*) FROM (SELECT email FROM users WHERE 1 = 0 UNION ALL SELECT 'A@X') AS probe
+    WHERE probe.email = 'a@x'
+
+A column for which that is 1, and which ignores trailing spaces too, needs no second, folded look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    false,
+    func,
+    inspect,
+    literal,
+    literal_column,
+    select,
+    union_all,
+)
+from sqlalchemy.exc import DBAPIError, NoSuchTableError
+from sqlalchemy.sql import sqltypes
+from sqlalchemy.types import TypeEngine
+
+from check_user.directory import Misconfigured
+from check_user.directory.sql.faults import describe
+from check_user.directory.sql.options import SqlOptions
+from check_user.directory.sql.session import Session
+from check_user.directory.sql.templates import (
+    DistinctDomains,
+    Domains,
+    Enabled,
+    Rows,
+    UntypedText,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """One configured table: the columns we look into; which hold bytes, which fold themselves."""
+
+    table: Table
+    names: tuple[str, ...]
+    binary: frozenset[str]
+    folding: frozenset[str]
+
+    @property
+    def folds(self) -> bool:
+        """Whether the database's own ``=`` ignores case and trailing spaces in all of them."""
+        return self.folding.issuperset(self.names)
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What was found: the columns of both lookups, and the templates that ask them."""
+
+    emails: Columns
+    domains: Columns
+    exact: Rows
+    folded: Rows | None
+    domain: Domains
+    domain_folded: Domains | None
+    domain_distinct: DistinctDomains
+
+
+async def read_catalogue(session: Session, options: SqlOptions) -> Catalogue:
+    """Look the configured names up. Raises Misconfigured, or what the driver raises."""
+    whole = (options.email_address,) if options.email_address else ()
+    names = whole or (options.email_user, options.email_domain)
+    extra = (options.email_enabled,) if options.email_enabled else ()
+    emails = await _read(session, options.email_table, names, extra)
+    domains = await _read(session, options.domain_table, (options.domain_domain,), ())
+    enabled = Enabled(options.email_enabled, options.email_enabled_value) if extra else None
+
+    def rows(*, folded: bool) -> Rows:
+        name = "address folded" if folded else "address"
+        return Rows(name, emails.table, names, enabled, folded, emails.binary)
+
+    def domain(*, folded: bool) -> Domains:
+        name = "domain folded" if folded else "domain"
+        return Domains(name, domains.table, options.domain_domain, folded, domains.binary)
+
+    second_look = not options.stored_canonical
+    return Catalogue(
+        emails,
+        domains,
+        exact=rows(folded=False),
+        folded=rows(folded=True) if second_look and not emails.folds else None,
+        domain=domain(folded=False),
+        domain_folded=domain(folded=True) if second_look and not domains.folds else None,
+        domain_distinct=DistinctDomains("every domain", domains.table, options.domain_domain),
+    )
+
+
+async def _read(
+    session: Session, table: str, names: Sequence[str], extra: Sequence[str]
+) -> Columns:
+    """One table with its columns, proven by selecting from them."""
+    found = await session.connection.run_sync(_reflect, table)
+    for name in (*names, *extra):
+        if name not in found:
+            raise Misconfigured(
+                f"table '{table}' has no column '{name}' (it has: {', '.join(sorted(found))})"
+            )
+    for name in names:
+        if not holds_text(found[name]):
+            raise Misconfigured(
+                f"column '{table}.{name}' holds {found[name]!s}, not text: addresses can't be there"
+            )
+    schema, _, plain = table.rpartition(".")
+    typed = Table(
+        plain,
+        MetaData(),
+        *(Column(name, UntypedText() if name in names else None) for name in (*names, *extra)),
+        schema=schema or None,
+    )
+    await _prove(session, typed, (*names, *extra))
+    binary = frozenset(n for n in names if isinstance(found[n], sqltypes._Binary))  # noqa: SLF001 - the only common class of BLOB and VARBINARY
+    folding = frozenset([n for n in names if n not in binary and await folds(session, typed, n)])
+    return Columns(typed, tuple(names), binary, folding)
+
+
+def _reflect(connection: Connection, table: str) -> dict[str, TypeEngine[Any]]:
+    """The columns of a table or view, by the database's own catalogue."""
+    schema, _, plain = table.rpartition(".")
+    try:
+        columns = inspect(connection).get_columns(plain, schema or None)
+    except NoSuchTableError:
+        raise Misconfigured(f"there is no table or view '{table}' in the database") from None
+    return {column["name"]: column["type"] for column in columns}
+
+
+async def _prove(session: Session, table: Table, names: Sequence[str]) -> None:
+    """Select from the columns: the right to read them is part of their being there."""
+    statement = select(*(table.c[name] for name in names)).where(false())
+    try:
+        await session.execute(statement, {})
+    except DBAPIError as error:
+        raise Misconfigured(f"can't read '{table.fullname}': {describe(error)}") from error
+
+
+def holds_text(kind: TypeEngine[Any]) -> bool:
+    """Whether a column of this type can hold an address. An unknown type may (citext, a domain)."""
+    numbers = (sqltypes.Numeric, sqltypes.Integer, sqltypes.Boolean, sqltypes.Date)
+    others = (sqltypes.DateTime, sqltypes.Time, sqltypes.JSON, sqltypes.Uuid, sqltypes.Enum)
+    return not isinstance(kind, numbers + others)
+
+
+async def folds(session: Session, table: Table, name: str) -> bool:
+    """Whether the column's own ``=`` ignores ASCII case and trailing spaces."""
+    case = await compares_equal(session, table, name, "A@X", "a@x")
+    return case and await compares_equal(session, table, name, "a@x  ", "a@x")
+
+
+async def compares_equal(
+    session: Session, table: Table, name: str, stored: str, asked: str
+) -> bool:
+    """Whether the column's own ``=`` takes these two texts as equal."""
+    probe = union_all(
+        select(table.c[name]).where(false()),
+        select(literal_column(f"'{stored}'").label(name)),
+    ).subquery("probe")
+    statement = select(func.count()).select_from(probe).where(
+        probe.c[name] == literal(asked, UntypedText())
+    )  # fmt: skip
+    try:
+        rows = await session.execute(statement, {})
+    except DBAPIError:
+        return False  # a type that can't be compared so is looked at folded, which is always right
+    return bool(rows[0][0])

@@ -1,0 +1,122 @@
+"""The lookup: which questions make one answer.
+
+For an address::
+
+    1. exact address        found -> KNOWN                     (one round trip for a known user)
+    2. exact domain         not found -> 3, else 4
+    3. folded domain        not found -> FOREIGN
+    4. folded address       found -> KNOWN, else UNKNOWN
+
+3 and 4 exist where the column compares case-sensitively (PostgreSQL, SQLite, ``_bin``): a row that
+was stored as ``Anna@Example.ORG`` is Anna's all the same. They read the whole table unless there is
+an index on ``lower(trim(column))``; ``stored_form=canonical`` says that there are no such rows.
+
+UNKNOWN is only ever said after the database itself said "no row" to a question whose connection was
+in AUTOCOMMIT, and "ours" for the domain (rule V1). Anything else is raised as Unavailable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from check_user.address import Address, Domain
+from check_user.directory import Presence, Status, Step, Trace
+from check_user.directory.sql.catalogue import Catalogue
+from check_user.directory.sql.pool import Pool
+from check_user.directory.sql.templates import Answer, Report, Slot, Template, parameters
+
+
+class SqlDirectory:
+    """A directory in a SQL database. Made by ``open_directory``."""
+
+    def __init__(self, pool: Pool, catalogue: Catalogue, report: Report) -> None:
+        self._pool = pool
+        self._catalogue = catalogue
+        self._report = report
+        self._strays: set[str] = set()
+        self._pair = len(catalogue.exact.columns) == 2
+
+    async def find(self, address: Address, trace: Trace | None = None) -> Presence:
+        """See :class:`check_user.directory.Directory`."""
+        catalogue = self._catalogue
+        answer = await self._ask(
+            catalogue.exact, address.key, self._slots(address.spellings), trace
+        )
+        if answer.found:
+            return Presence.KNOWN
+        if not await self._is_ours(address.domain, trace):
+            return Presence.FOREIGN
+        if catalogue.folded is None:
+            return Presence.UNKNOWN
+        folded = self._slots(address.folded_spellings)
+        answer = await self._ask(catalogue.folded, address.key, folded, trace)
+        return Presence.KNOWN if answer.found else Presence.UNKNOWN
+
+    async def find_domain(self, domain: Domain, trace: Trace | None = None) -> Presence:
+        """See :class:`check_user.directory.Directory`."""
+        return Presence.KNOWN if await self._is_ours(domain, trace) else Presence.FOREIGN
+
+    def status(self) -> Status:
+        """See :class:`check_user.directory.Directory`."""
+        if self._pool.broken:
+            return Status(available=False, sentence=f"can't be asked: {self._pool.broken}")
+        return Status(available=True, sentence=f"asking {self._pool.endpoint}")
+
+    async def aclose(self) -> None:
+        """See :class:`check_user.directory.Directory`."""
+        await self._pool.close()
+
+    async def _is_ours(self, domain: Domain, trace: Trace | None) -> bool:
+        catalogue = self._catalogue
+        spellings = _single(domain.spellings)
+        answer = await self._ask(catalogue.domain, domain.key, spellings, trace)
+        if answer.strays and not answer.found:
+            answer = await self._ask(catalogue.domain_distinct, domain.key, spellings, trace)
+        if not answer.found and catalogue.domain_folded is not None:
+            folded = _single(domain.folded_spellings)
+            answer = await self._ask(catalogue.domain_folded, domain.key, folded, trace)
+        return answer.found
+
+    def _slots(self, spellings: Iterable[tuple[str, str]]) -> tuple[Slot, ...]:
+        if self._pair:
+            return tuple(spellings)
+        return tuple((f"{local}@{domain}",) for local, domain in spellings)
+
+    async def _ask(
+        self, template: Template, key: str, slots: tuple[Slot, ...], trace: Trace | None
+    ) -> Answer:
+        begun = asyncio.get_running_loop().time()
+        answer = await self._pool.ask(template, key, slots)
+        if answer.strays:
+            self._note_strays(key, answer.strays)
+        if trace is not None:
+            took = (asyncio.get_running_loop().time() - begun) * 1000
+            trace(self._step(template, slots, answer, took))
+        return answer
+
+    def _step(
+        self, template: Template, slots: tuple[Slot, ...], answer: Answer, milliseconds: float
+    ) -> Step:
+        size, _ = parameters(slots)
+        values = tuple("@".join(slot) if len(slot) == 2 else slot[0] for slot in slots)
+        query = " ".join(str(template.statement(size)).split())
+        return Step(template.name, query, values, answer.rows, "database", milliseconds)
+
+    def _note_strays(self, key: str, strays: tuple[str, ...]) -> None:
+        """A looser collation than addresses have is a finding (rule V3), told once a row."""
+        for stray in strays:
+            if stray not in self._strays and len(self._strays) < REMEMBERED:
+                self._strays.add(stray)
+                self._report(
+                    f"the database takes '{stray}' for '{key}': its collation is looser than "
+                    "addresses are; it isn't taken as a match"
+                )
+
+
+REMEMBERED = 100
+"""Look-alike rows that are told; a loose collation and a guessing sender could make a million."""
+
+
+def _single(spellings: Iterable[str]) -> tuple[Slot, ...]:
+    return tuple((spelling,) for spelling in spellings)

@@ -1,0 +1,160 @@
+"""A session: one held connection, read-only by habit and in AUTOCOMMIT by proof.
+
+AUTOCOMMIT is an invariant, not an option: within a transaction a database may go on showing the
+past, and an account made two seconds ago would be refused. So it is asserted on each connection.
+
+A session belongs to the process that opened it: used after a fork, two processes would read each
+other's answers. That is refused.
+
+``abort`` never waits. Whatever the server does, the socket is closed from our side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import NullPool
+from sqlalchemy.sql import Executable
+
+from check_user.directory import Misconfigured
+from check_user.directory.sql.drivers import (
+    Endpoint,
+    connect_arguments,
+    dialect_of,
+    session_statements,
+    url_of,
+)
+from check_user.directory.sql.options import SqlOptions
+from check_user.directory.sql.resolver import Resolver
+
+
+class Session:
+    """One open connection to one endpoint."""
+
+    def __init__(
+        self, endpoint: Endpoint, connection: AsyncConnection, stale: Callable[[], bool]
+    ) -> None:
+        self.endpoint = endpoint
+        self.opened = asyncio.get_running_loop().time()
+        self.connection = connection
+        self._stale = stale
+        self._process = os.getpid()
+
+    @property
+    def dialect(self) -> Dialect:
+        """SQLAlchemy's dialect, for quoting and for what it knows about the server."""
+        return self.connection.dialect
+
+    async def execute(
+        self, statement: Executable, values: dict[str, str]
+    ) -> Sequence[Sequence[Any]]:
+        """Run one statement and fetch its rows. Raises what the driver raises."""
+        if os.getpid() != self._process:
+            raise RuntimeError("a database connection was carried across a fork")
+        if self._stale():
+            raise ConnectionResetError("the database's file was replaced or removed")
+        result = await self.connection.execute(statement, values)
+        return result.fetchall()
+
+    def abort(self) -> None:
+        """Close the connection at once, without a word to the server; again does no harm."""
+        connection = self.connection.sync_connection
+        if connection is not None and not connection.invalidated:
+            # Outside of a coroutine SQLAlchemy closes the socket without a farewell.
+            connection.invalidate()
+
+
+class Opener:
+    """Opens sessions; keeps one SQLAlchemy engine an endpoint, so that statements compile once."""
+
+    def __init__(self, options: SqlOptions) -> None:
+        self._options = options
+        self._resolver = Resolver()
+        self._engines: dict[Endpoint, AsyncEngine] = {}
+        self._addresses: dict[Endpoint, str] = {}
+
+    async def __call__(self, endpoint: Endpoint) -> Session:
+        """Open a session on ``endpoint``.
+
+        Has no deadline of its own. Raises Misconfigured, OSError or what the driver raises.
+        """
+        engine = self._engines.get(endpoint) or self._engine(endpoint)
+        if endpoint.host:
+            self._addresses[endpoint] = await self._resolver.resolve(endpoint.host)
+        stale = self._watch(endpoint)
+        connection = await engine.connect()
+        raw = (await connection.get_raw_connection()).dbapi_connection
+        session = Session(endpoint, connection, stale)
+        try:
+            await self._prepare(connection, raw)
+        except BaseException:
+            session.abort()
+            raise
+        return session
+
+    def _engine(self, endpoint: Endpoint) -> AsyncEngine:
+        try:
+            engine = create_async_engine(
+                url_of(self._options, endpoint),
+                poolclass=NullPool,
+                isolation_level="AUTOCOMMIT",
+                skip_autocommit_rollback=True,
+                hide_parameters=True,
+                connect_args=connect_arguments(self._options, endpoint),
+            )
+        except (NoSuchModuleError, ArgumentError) as error:
+            raise Misconfigured(f"driver '{self._options.driver}': {error}") from error
+        except ModuleNotFoundError as error:
+            raise Misconfigured(
+                f"the Python package '{error.name}' is missing for driver "
+                f"'{self._options.driver}': install check-user with its extra for this database"
+            ) from error
+        if endpoint.host:
+            event.listen(engine.sync_engine, "do_connect", self._give_address(endpoint))
+        self._engines[endpoint] = engine
+        return engine
+
+    def _give_address(self, endpoint: Endpoint) -> Callable[..., None]:
+        def give(_dialect: object, _record: object, _args: object, given: dict[str, Any]) -> None:
+            if "host" in given:
+                given["host"] = self._addresses[endpoint]
+
+        return give
+
+    async def _prepare(self, connection: AsyncConnection, raw: Any) -> None:
+        dialect = connection.dialect
+        if not dialect.detect_autocommit_setting(raw):
+            raise Misconfigured(f"driver '{self._options.driver}' can't do AUTOCOMMIT")
+        mariadb = bool(getattr(dialect, "is_mariadb", False))
+        for statement in session_statements(self._options, mariadb=mariadb):
+            await connection.execute(text(statement))
+
+    def _watch(self, endpoint: Endpoint) -> Callable[[], bool]:
+        """SQLite goes on reading a file that was renamed or removed; others tell us themselves."""
+        if not dialect_of(self._options).startswith("sqlite"):
+            return _never
+        path = Path(endpoint.socket)
+        opened = _identity(path)
+        if opened is None:
+            raise FileNotFoundError(f"the database file {path} doesn't exist")
+        return lambda: _identity(path) != opened
+
+
+def _never() -> bool:
+    return False
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,0 +1,314 @@
+"""The statements: each built once per batch size, all through SQLAlchemy Core.
+
+Several lookups that wait at the same time share one statement. A lookup brings *slots*, the
+spellings under which its row may be stored; a statement has 1, 2, 4, ... or 32 slots, and the last
+one is repeated to fill it up, so that the database sees six shapes of each statement and the
+compiled form is reused.
+
+Every statement returns what is stored, never a count: whether that is the address that was asked
+is decided here, by comparing canonical keys (rules V2 and V3), not by the database's collation.
+
+Shapes (``users`` for the table; the names are quoted by the dialect)::
+
+    exact address    SELECT email[, enabled] FROM users WHERE email IN (?, ...)
+    exact pair       SELECT user, domain[, enabled] FROM users
+                     WHERE user = ? AND domain = ? OR ...
+    exact domain     SELECT (SELECT domain FROM domains WHERE domain = ? LIMIT 1), ...
+    folded ...       the same with lower(trim(column)) in place of the column
+
+The domain is asked with LIMIT 1, since the domain table may be the users' own, with a million rows
+for one domain. Where a loose collation makes that one row another domain's (``muller.example`` for
+``müller.example``), the spellings are asked once more with DISTINCT and without a limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    String,
+    Table,
+    and_,
+    bindparam,
+    cast,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.types import UserDefinedType
+
+from check_user.address import canonical, canonical_domain, canonical_pair
+
+Slot = tuple[str, ...]
+"""The bound values of one spelling: (address,), (user, domain) or (domain,)."""
+
+Row = Sequence[Any]
+
+SIZES = (1, 2, 4, 8, 16, 32)
+"""Slots of a statement. Above 32 the database's work, not the round trip, is what costs."""
+
+
+class UntypedText(UserDefinedType[str]):
+    """The type of every column and parameter here: text to the driver, nothing in the statement.
+
+    With a rendered type, PostgreSQL compares ``citext`` and ``char(n)`` columns as ``text``: case
+    counts again and the index goes unused.
+    """
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: Any) -> str:
+        """The type in a CREATE TABLE, which is only ever a sample's."""
+        return "VARCHAR(255)"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a statement said about one key: whether it is stored; and look-alikes that were not it.
+
+    ``rows`` are the stored rows of the key as text, for ``--explain``.
+    """
+
+    found: bool
+    strays: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+
+
+class Template(Protocol):
+    """One kind of question."""
+
+    name: str
+    scans: bool
+    """It may read the whole table: slow is no sign of a fault."""
+
+    def statement(self, size: int) -> Select[Any]:
+        """The statement with ``size`` slots; parameters are named ``s0_0``, ``s0_1``, ``s1_0``."""
+        ...
+
+    def answers(
+        self, asked: Sequence[tuple[str, Sequence[Slot]]], rows: Sequence[Row]
+    ) -> list[Answer]:
+        """Deal the rows out to those who asked: one Answer for each (key, slots)."""
+        ...
+
+
+def parameters(slots: Sequence[Slot]) -> tuple[int, dict[str, str]]:
+    """The size of the statement for ``slots``, and its bound values."""
+    size = next(size for size in SIZES if size >= len(slots))
+    filled = [*slots, *[slots[-1]] * (size - len(slots))]
+    return size, {f"s{i}_{j}": v for i, slot in enumerate(filled) for j, v in enumerate(slot)}
+
+
+def _parameter(slot: int, place: int) -> BindParameter[Any]:
+    return bindparam(f"s{slot}_{place}", type_=UntypedText())
+
+
+@dataclass(frozen=True, slots=True)
+class Enabled:
+    """The column that says whether a row counts, and the value it must have.
+
+    The database's own types show here (``yes``, 1, True): they are compared as text, booleans and
+    numbers by their meaning. NULL never counts.
+    """
+
+    column: str
+    value: str
+
+    def accepts(self, stored: object) -> bool:
+        """Whether ``stored`` is the value that was configured."""
+        wanted = _ascii_lower(self.value.strip())
+        if stored is None:
+            return False
+        if isinstance(stored, bool):
+            return wanted in (("1", "t", "true", "y", "yes", "on") if stored else
+                              ("0", "f", "false", "n", "no", "off"))  # fmt: skip
+        return _ascii_lower(as_text(stored).strip()) == wanted
+
+
+def _ascii_lower(text: str) -> str:
+    return text.translate(_LOWER)
+
+
+_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
+
+
+def as_text(stored: object) -> str:
+    """A stored value as text; binary columns hold UTF-8."""
+    if isinstance(stored, bytes):
+        return stored.decode("utf-8", "surrogateescape")
+    return str(stored)
+
+
+@dataclass(slots=True)
+class Rows:
+    """Questions about addresses: a row for each stored spelling.
+
+    ``columns`` are the address, or the user and the domain; ``binary`` says which of them hold
+    bytes (folding needs characters).
+    """
+
+    name: str
+    table: Table
+    columns: tuple[str, ...]
+    enabled: Enabled | None = None
+    folded: bool = False
+    binary: frozenset[str] = frozenset()
+    scans: bool = field(init=False)
+    _built: dict[int, Select[Any]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.scans = self.folded
+
+    def statement(self, size: int) -> Select[Any]:
+        """See :class:`Template`."""
+        if size not in self._built:
+            self._built[size] = self._build(size)
+        return self._built[size]
+
+    def _build(self, size: int) -> Select[Any]:
+        stored = [self.table.c[name] for name in self.columns]
+        chosen = [*stored, self.table.c[self.enabled.column]] if self.enabled else stored
+        sides = [compared(self.table, name, self.folded, self.binary) for name in self.columns]
+        if len(sides) == 1:
+            condition: ColumnElement[bool] = sides[0].in_([_parameter(i, 0) for i in range(size)])
+        else:
+            condition = or_(
+                *(
+                    and_(*(side == _parameter(i, j) for j, side in enumerate(sides)))
+                    for i in range(size)
+                )
+            )
+        return select(*chosen).where(condition)
+
+    def key(self, row: Row) -> str | None:
+        """The canonical key of a stored row, None where it isn't an address."""
+        parts = [row[i] for i in range(len(self.columns))]
+        if any(part is None for part in parts):
+            return None
+        if len(parts) == 1:
+            return canonical(as_text(parts[0]))
+        return canonical_pair(as_text(parts[0]), as_text(parts[1]))
+
+    def counts(self, row: Row) -> bool:
+        """Whether the row is enabled."""
+        return self.enabled is None or self.enabled.accepts(row[len(self.columns)])
+
+    def answers(
+        self, asked: Sequence[tuple[str, Sequence[Slot]]], rows: Sequence[Row]
+    ) -> list[Answer]:
+        """See :class:`Template`."""
+        if not rows:
+            return [NOTHING] * len(asked)
+        stored = [(self.key(row), row) for row in rows]
+        keys = {key for key, _ in asked}
+        strays = tuple(shown(row) for key, row in stored if key not in keys)
+        return [self._answer(key, stored, strays) for key, _ in asked]
+
+    def _answer(
+        self, asked: str, stored: Sequence[tuple[str | None, Row]], strays: tuple[str, ...]
+    ) -> Answer:
+        mine = [row for key, row in stored if key == asked]
+        found = any(self.counts(row) for row in mine)
+        return Answer(found, strays, tuple(shown(row) for row in mine))
+
+
+@dataclass(slots=True)
+class Domains:
+    """Questions about domains: one column a spelling, at most one stored domain in each."""
+
+    name: str
+    table: Table
+    column: str
+    folded: bool = False
+    binary: frozenset[str] = frozenset()
+    scans: bool = field(init=False)
+    _built: dict[int, Select[Any]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.scans = self.folded
+
+    def statement(self, size: int) -> Select[Any]:
+        """See :class:`Template`."""
+        if size not in self._built:
+            side = compared(self.table, self.column, self.folded, self.binary)
+            self._built[size] = select(
+                *(
+                    select(self.table.c[self.column])
+                    .where(side == _parameter(i, 0))
+                    .limit(1)
+                    .scalar_subquery()
+                    .label(f"d{i}")
+                    for i in range(size)
+                )
+            )
+        return self._built[size]
+
+    def answers(
+        self, asked: Sequence[tuple[str, Sequence[Slot]]], rows: Sequence[Row]
+    ) -> list[Answer]:
+        """See :class:`Template`."""
+        (cells,) = rows
+        place = 0
+        found = []
+        for key, slots in asked:
+            mine = [cells[place + i] for i in range(len(slots))]
+            place += len(slots)
+            found.append(domain_answer(key, mine))
+        return found
+
+
+@dataclass(slots=True)
+class DistinctDomains:
+    """As :class:`Domains` without its limit: every stored spelling that compares equal."""
+
+    name: str
+    table: Table
+    column: str
+    scans: bool = True
+
+    def statement(self, size: int) -> Select[Any]:
+        """See :class:`Template`."""
+        column = self.table.c[self.column]
+        return select(column).where(column.in_([_parameter(i, 0) for i in range(size)])).distinct()
+
+    def answers(
+        self, asked: Sequence[tuple[str, Sequence[Slot]]], rows: Sequence[Row]
+    ) -> list[Answer]:
+        """See :class:`Template`."""
+        return [domain_answer(key, [row[0] for row in rows]) for key, _ in asked]
+
+
+NOTHING = Answer(found=False)
+
+
+def domain_answer(key: str, cells: Sequence[object]) -> Answer:
+    """Compare the stored domains in ``cells`` with the key that was asked."""
+    stored = [as_text(cell) for cell in cells if cell is not None]
+    if not stored:
+        return NOTHING
+    mine = tuple(text for text in stored if canonical_domain(text) == key)
+    strays = tuple(text for text in stored if canonical_domain(text) != key)
+    return Answer(bool(mine), strays, mine)
+
+
+def compared(table: Table, name: str, folded: bool, binary: frozenset[str]) -> ColumnElement[Any]:
+    """The side of the comparison that is stored: the column, or its folded form."""
+    column: ColumnElement[Any] = table.c[name]
+    if not folded:
+        return column
+    text = cast(column, String) if name in binary else column
+    return func.lower(func.trim(text), type_=UntypedText())
+
+
+def shown(row: Row) -> str:
+    """A row as text, for ``--explain`` and for the log."""
+    return " | ".join("NULL" if cell is None else as_text(cell) for cell in row)
+
+
+Report = Callable[[str], None]
+"""Takes one operational line for the log."""

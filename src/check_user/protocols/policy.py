@@ -1,0 +1,124 @@
+"""The ``policy`` door: Postfix's policy delegation (SMTPD_POLICY_README, ``check_policy_service``).
+
+A request is lines ``name=value`` and an empty line; so is the reply, with one attribute:
+
+    > request=smtpd_access_policy
+    > protocol_state=RCPT
+    > client_address=192.0.2.1
+    > recipient=nobody@example.org
+    >
+    < action=550 5.1.1 Address 'nobody@example.org' doesn't exist on this server
+    <
+
+====================  =====================================================
+unknown, malformed    ``action=550 5.1.1 TEXT``, ``action=553 5.1.3 TEXT``
+known, foreign        ``action=DUNNO``: no opinion, the next restriction decides
+can't be told         ``action=451 4.4.3 Internal error - try later``
+====================  =====================================================
+
+Four attributes are read, in any order: ``request``, ``protocol_state``, ``recipient`` and
+``client_address``; all others are ignored, whatever their number. Only the state RCPT (or none)
+asks about a recipient; in the other states the answer is DUNNO. A question that can't be understood
+gets the temporary answer, never DUNNO: no recipient, an empty one, or one of the four attributes
+twice (the protocol lets a server keep either value; we take neither, so that a second one smuggled
+in through another attribute's value gains nothing).
+
+Postfix sends ``recipient`` in its internal form, without the quotes of a quoted local part
+(smtpd.c, ``extract_addr``): ``john doe@example.org`` stands for ``"john doe"@example.org``. The
+quotes are put back here; a local part that begins and ends with a quote is left as it is, for other
+clients and for tests by hand.
+
+Anything else is a ProtocolError, and the connection is closed without a reply, as the protocol
+wants it: Postfix then asks again, and after that answers 451 itself. That is: a line without ``=``
+or whose name is not made of letters, digits, ``_``, ``.``, ``-`` (HTTP, SMTP, TLS, CRLF line
+ends), a request without any attribute, a ``request`` other than ``smtpd_access_policy``, and a
+request of more than 16,384 octets (Postfix's come to about 600; each attribute that a client can
+fill is bounded by ``line_length_limit``, 2,048).
+"""
+
+from __future__ import annotations
+
+import re
+
+from check_user.protocols import Lookup, Output, ProtocolError, one_line
+from check_user.protocols.buffered import Buffered
+from check_user.verdict import FAULT, Action, Verdict
+
+REQUEST_LIMIT = 16_384
+"""Octets of a request without its empty line."""
+
+_LINES = re.compile(rb"(?:[A-Za-z0-9_.-]++=.*+\n)*+")
+_BEGUN_LINE = re.compile(rb"(?:[A-Za-z0-9_.-]++(?:=.*+)?+)?+")
+_READ = re.compile(rb"\n(request|protocol_state|recipient|client_address)=(.*)")
+_ATOM = r'[^\x00-\x20()<>\[\]:;@\\,."\x7f]+'
+_NEEDS_NO_QUOTES = re.compile(rf'{_ATOM}(?:\.{_ATOM})*|".*"', re.DOTALL)
+
+
+class PolicyCodec(Buffered):
+    """One connection of the ``policy`` door."""
+
+    __slots__ = ("_checked",)
+
+    def __init__(self) -> None:
+        """Begin a connection."""
+        super().__init__()
+        self._checked = 0
+        """Octets of the begun request that are whole and well-formed lines."""
+
+    def answer(self, lookup: Lookup, verdict: Verdict) -> bytes:
+        """Give the reply: one attribute and an empty line."""
+        return _reply(verdict)
+
+    def _take(self) -> Lookup | Output | None:
+        data, start = self._data, self._start
+        lines = _LINES.match(data, start + self._checked)
+        end = lines.end() if lines else start
+        whole = end > start and data[end : end + 1] == b"\n"
+        if not whole and not _BEGUN_LINE.fullmatch(data, end):
+            raise ProtocolError("a line that is not name=value")
+        if (end if whole else len(data)) - start > REQUEST_LIMIT:
+            raise ProtocolError(f"a request of more than {REQUEST_LIMIT} octets")
+        if not whole:
+            self._checked = end - start
+            return None
+        self._start = end + 1
+        self._checked = 0
+        return _question(_READ.findall(b"\n" + data[start:end]))
+
+
+def _question(read: list[tuple[bytes, bytes]]) -> Lookup | Output:
+    """What a request's attributes ask for."""
+    values = dict(read)
+    if values.get(b"request", b"smtpd_access_policy") != b"smtpd_access_policy":
+        raise ProtocolError("a request that is not smtpd_access_policy")
+    if len(values) < len(read):
+        return _CANNOT_TELL
+    if values.get(b"protocol_state", b"RCPT") != b"RCPT":
+        return _NO_OPINION
+    recipient = values.get(b"recipient")
+    if not recipient:
+        return _CANNOT_TELL
+    return Lookup(
+        _external(recipient.decode("utf-8", "surrogateescape")),
+        client=values.get(b"client_address", b"").decode("utf-8", "surrogateescape"),
+    )
+
+
+def _external(recipient: str) -> str:
+    """Put the quotes back that RFC 5321 4.1.2 wants around a local part that is no Dot-string."""
+    local, at, domain = recipient.rpartition("@")
+    if not local or _NEEDS_NO_QUOTES.fullmatch(local):
+        return recipient
+    escaped = local.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"{at}{domain}'
+
+
+def _reply(verdict: Verdict) -> bytes:
+    """The table: a verdict's action as an action of access(5)."""
+    if verdict.action is Action.DECLINED:
+        return b"action=DUNNO\n\n"
+    return f"action={verdict.code} {verdict.enhanced} {one_line(verdict.text)}\n\n".encode()
+
+
+_NO_OPINION = Output(b"action=DUNNO\n\n")
+_CANNOT_TELL = Output(_reply(FAULT))

@@ -1,0 +1,170 @@
+"""The stream server: any codec over TCP or unix sockets. It decides nothing.
+
+    server = StreamServer(PolicyCodec, decide, report=log.warning, capacity=capacity)
+    server.start(await bind(parse_endpoint("unix:/run/check_user/policy.sock")))
+    ...
+    await server.drain(5.0)
+
+One server speaks one protocol. It keeps its connections' time limits with one timer a second for
+all of them together, whatever they send, and passes on what belongs in the log: at most one line a
+second, with a count of the others.
+
+``drain`` ends it: no new clients, an answer for everything that was asked, and the rest is cut off
+after the time that was given. A client that asks while its idle connection is being closed has to
+ask again; Postfix does so by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from check_user.protocols import Codec
+from check_user.servers.capacity import Capacity
+from check_user.servers.connection import Connection, Decide, Limits
+from check_user.servers.listen import BACKLOG, Listener
+
+TICK = 1.0
+"""Seconds between looks at the time limits, and between lines for the log."""
+
+
+class StreamServer:
+    """Serves ``codec`` to every client of its listener.
+
+    ``decide(lookup)`` gives a Verdict, or an awaitable of one (see ``connection``); it is called on
+    the event loop. ``report`` takes one line for the log. ``capacity`` is shared by all servers of
+    the process.
+    """
+
+    def __init__(
+        self,
+        codec: Callable[[], Codec],
+        decide: Decide,
+        *,
+        report: Callable[[str], None],
+        capacity: Capacity,
+        limits: Limits | None = None,
+    ) -> None:
+        """Make a server that isn't started yet."""
+        self.decide = decide
+        self.limits = limits or Limits()
+        self._codec = codec
+        self._throttle = _Throttle(report)
+        self._capacity = capacity
+        self._connections: set[Connection] = set()
+        self._empty = asyncio.Event()
+        self._listener: Listener | None = None
+        self._accepting: list[asyncio.Server] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._draining = False
+
+    @property
+    def clients(self) -> int:
+        """Connections at this moment."""
+        return len(self._connections)
+
+    @property
+    def listener(self) -> Listener | None:
+        """The listener in use."""
+        return self._listener
+
+    async def start(self, listener: Listener) -> None:
+        """Accept clients from ``listener`` and own it; one in use before is closed."""
+        loop = asyncio.get_running_loop()
+        self._stop_accepting()
+        self._listener = listener
+        for each in listener.sockets:
+            create = loop.create_unix_server if listener.path else loop.create_server
+            self._accepting.append(
+                await create(
+                    lambda: Connection(self, self._codec(), loop), sock=each, backlog=BACKLOG
+                )
+            )
+        if self._timer is None:
+            self._timer = loop.call_later(TICK, self._tick)
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting, answer what was asked, close; after ``seconds`` cut off who is left."""
+        await asyncio.sleep(0)
+        self._stop_accepting()
+        self._draining = True
+        await asyncio.sleep(0)
+        for connection in list(self._connections):
+            connection.finish()
+        try:
+            async with asyncio.timeout(seconds):
+                await self._until_empty()
+        except TimeoutError:
+            for connection in list(self._connections):
+                connection.abort()
+            await self._until_empty()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._throttle.tick()
+
+    def joined(self, connection: Connection) -> bool:
+        """Count a client in; False when there is no room for it."""
+        if not self._capacity.enter():
+            self.report(f"refused a client: there are {self._capacity.limit} already")
+            return False
+        self._connections.add(connection)
+        if self._draining:
+            connection.finish()
+        return True
+
+    def left(self, connection: Connection) -> None:
+        """A client has gone."""
+        self._capacity.leave()
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    def report(self, text: str) -> None:
+        """Pass a line on to the log, if it isn't the second in a second."""
+        self._throttle.report(text)
+
+    def _stop_accepting(self) -> None:
+        if self._listener is not None:
+            self._listener.unlink()
+        for server in self._accepting:
+            server.close()
+        self._accepting.clear()
+        self._listener = None
+
+    async def _until_empty(self) -> None:
+        while self._connections:
+            self._empty.clear()
+            await self._empty.wait()
+
+    def _tick(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(TICK, self._tick)
+        self._throttle.tick()
+        now = loop.time()
+        for connection in list(self._connections):
+            connection.expire(now)
+
+
+class _Throttle:
+    """At most one line a tick; what comes too often is counted, and the count is told."""
+
+    __slots__ = ("_others", "_report", "_said")
+
+    def __init__(self, report: Callable[[str], None]) -> None:
+        self._report = report
+        self._said = False
+        self._others = 0
+
+    def report(self, text: str) -> None:
+        if self._said:
+            self._others += 1
+            return
+        self._said = True
+        self._report(text)
+
+    def tick(self) -> None:
+        if self._others:
+            self._report(f"and {self._others} more in the last second")
+        self._said = self._others > 0
+        self._others = 0

@@ -1,0 +1,77 @@
+"""Telemetry: wraps the check, once. An event a decision, and a count of every kind of them.
+
+``Telemetry.decide(door)`` is what a server is given: a lookup in, a verdict out. It measures the
+decision, counts it by door and reason, and puts it into the journal (``journal``, whose lines are
+made in ``record``). It never waits for a log and never fails; an exception from below, which the
+check should have made a verdict of, is one here.
+
+There is a line for every decision, faults too, without a limit for those that repeat: somebody who
+looks for one mail must find it, and the journal's bound keeps a flood from doing harm.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from check_user import verdict
+from check_user.check import Decision, describe
+from check_user.protocols import Lookup
+from check_user.telemetry.journal import Forwarded, Journal, writer
+from check_user.telemetry.record import Decided, Level, Said
+from check_user.verdict import Action, Reason, Verdict
+
+__all__ = ["Decide", "Forwarded", "Journal", "Level", "Telemetry", "writer"]
+
+LONGEST_TEXT = 320
+"""Characters of an address or a cause that are kept; a longest path has 256 octets (RFC 5321)."""
+
+Decide = Callable[[Lookup], Awaitable[Verdict]]
+
+
+class Telemetry:
+    """Observes ``decide``, which makes a decision of a lookup, and tells ``journal``."""
+
+    def __init__(self, decide: Callable[[Lookup], Awaitable[Decision]], journal: Journal) -> None:
+        """Begin with every count at zero."""
+        self._decide = decide
+        self._journal = journal
+        self._counts: Counter[tuple[str, Reason]] = Counter()
+
+    @property
+    def counts(self) -> dict[tuple[str, Reason], int]:
+        """How many decisions there were, by door and reason."""
+        return dict(self._counts)
+
+    def decide(self, door: str) -> Decide:
+        """Give the function that answers the lookups of one door."""
+
+        async def observed(lookup: Lookup) -> Verdict:
+            started = time.perf_counter()
+            try:
+                decision = await self._decide(lookup)
+            except Exception as error:  # noqa: BLE001 - the last door: every failure is DENYSOFT
+                decision = Decision(verdict.FAULT, "", describe(error))
+            self._observe(door, lookup, decision, time.perf_counter() - started)
+            return decision.verdict
+
+        return observed
+
+    def _observe(self, door: str, lookup: Lookup, decision: Decision, seconds: float) -> None:
+        said = decision.verdict
+        self._counts[door, said.reason] += 1
+        now = time.time()
+        if said.action is Action.DECLINED and self._journal.level is Level.DEBUG:
+            self._journal.put(Said(now, Level.DEBUG, said.text))
+        self._journal.put(
+            Decided(
+                now,
+                door,
+                said,
+                (decision.address or lookup.text)[:LONGEST_TEXT],
+                lookup.client[:LONGEST_TEXT],
+                decision.cause[:LONGEST_TEXT],
+                seconds,
+            )
+        )

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Installs the Debian packages that the tests run: databases, mail servers, tools. `make test` calls
+# it; it does nothing when all are there. No service is started: the tests run servers of their own.
+set -eu
+
+packages="mariadb-server mariadb-client postgresql-15 postgresql-client-15 postfix postfix-mysql
+qpsmtpd swaks libfaketime strace"
+
+missing=""
+for package in $packages; do
+    status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+    [ "$status" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "The tests need Debian packages; as root: apt-get install$missing" >&2
+    exit 1
+fi
+
+# invoke-rc.d asks policy-rc.d before it starts a service; 101 forbids it. An administrator's own
+# stays as it is.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+# shellcheck disable=SC2086 # a list of words
+apt-get install -q -y --no-install-recommends $missing
