@@ -1,12 +1,11 @@
 """Fuzz the address parser: no text raises, keys are stable, and the time is bounded.
 
-    fuzz/fuzz_address.py [-runs=N] [libFuzzer's options]
+    fuzz/fuzz_address.py [-runs=N] [libFuzzer's options] [FOLDER]
 
-The seeds in ``corpus/address`` are only read: what the fuzzer finds on its way is dropped.
+The seeds in ``corpus/address`` are only read. A folder among the options keeps what is found.
 """
 
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -67,9 +66,10 @@ def test_one_input(data: bytes) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as found:
-        atheris.Setup([*sys.argv, found, str(SEEDS)], test_one_input)
-        atheris.Fuzz()
+    seeds = ",".join(map(str, sorted(SEEDS.iterdir())))
+    options = ["-max_len=512", "-len_control=0", f"-seed_inputs={seeds}"]
+    atheris.Setup([sys.argv[0], *options, *sys.argv[1:]], test_one_input)
+    atheris.Fuzz()
 
 
 if __name__ == "__main__":

@@ -263,8 +263,8 @@ def test_folded_spellings_meet_the_fold_of_any_database(
 
 
 def test_an_opaque_a_label_has_no_u_label() -> None:
-    """Only a label that IDNA 2008 decodes and encodes back has a second spelling."""
-    for name in ("xn--zzzz99.example", "xn--abc-.example", "xn--.example", "[tag:xn--bcher-kva]"):
+    """Only a name's label that IDNA 2008 decodes and encodes back has a second spelling."""
+    for name in ("xn--zzzz99.example", "xn--abc-.example", "xn--.example", "[tag:.xn--bcher-kva.]"):
         assert domain(name).spellings == (name,)
 
 

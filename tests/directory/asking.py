@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+import asyncmy
+import asyncpg
 
 from check_user.check import Check
 from check_user.directory import Directory
@@ -62,10 +65,14 @@ class Answered:
         return self.reason is TRUTH[self.address]
 
     @property
+    def soft(self) -> bool:
+        """Whether it says in time that it can't tell."""
+        return self.action is Action.DENYSOFT and self.seconds <= DEADLINE
+
+    @property
     def honest(self) -> bool:
         """Whether it is the truth or says that it can't tell, in time."""
-        told = self.right or self.reason is Reason.FAULT
-        return told and self.seconds <= DEADLINE
+        return self.soft or (self.right and self.seconds <= DEADLINE)
 
 
 @dataclass(slots=True)
@@ -170,7 +177,69 @@ def disconnect(server: DatabaseServer) -> int:
     return len(found)
 
 
-async def eventually(condition: Any, limit: float = DEADLINE) -> float:
+@asynccontextmanager
+async def session(
+    server: DatabaseServer, *, administrator: bool = True
+) -> AsyncIterator[Callable[[str], Awaitable[object]]]:
+    """A connection of its own, as the administrator or as check_user: a function that executes."""
+    if isinstance(server, MariaDB):
+        account = {"user": "root"} if administrator else {"user": USER, "password": PASSWORD}
+        mine = await asyncmy.connect(
+            unix_socket=str(server.socket), database=DATABASE, autocommit=True, **account
+        )
+        async with mine, mine.cursor() as cursor:
+            yield cursor.execute
+    else:
+        user = "postgres" if administrator else USER
+        other = await asyncpg.connect(
+            host=str(server.folder), port=server.port, database=DATABASE, user=user
+        )
+        try:
+            yield other.execute
+        finally:
+            await other.close()
+
+
+@asynccontextmanager
+async def locked(server: DatabaseServer, table: str = "accounts") -> AsyncIterator[None]:
+    """Lock a table as a migration does: nobody else may read it."""
+    async with session(server) as execute:
+        if isinstance(server, MariaDB):
+            await execute(f"LOCK TABLES {table} WRITE")
+        else:
+            await execute("BEGIN")
+            await execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        try:
+            yield
+        finally:
+            await execute("UNLOCK TABLES" if isinstance(server, MariaDB) else "COMMIT")
+
+
+@contextmanager
+def connects(port: int) -> Iterator[list[float]]:
+    """The times at which this event loop begins a TCP connection to ``port``."""
+    loop = asyncio.get_running_loop()
+    begun: list[float] = []
+    connect = loop.sock_connect
+
+    async def note(sock: Any, address: Any) -> None:
+        if address[1] == port:
+            begun.append(time.monotonic())
+        await connect(sock, address)
+
+    loop.sock_connect = note  # type: ignore[method-assign]  # seen from outside, no fault injected
+    try:
+        yield begun
+    finally:
+        loop.sock_connect = connect  # type: ignore[method-assign]  # as it was
+
+
+def most_in_a_second(times: list[float]) -> int:
+    """The most of ``times`` that fall into any one second."""
+    return max((sum(0 <= t - first < 1.0 for t in times) for first in times), default=0)
+
+
+async def eventually(condition: Callable[[], object], limit: float = DEADLINE) -> float:
     """Look until ``condition()`` holds, leaving the loop its turns; give the seconds."""
     begun = time.monotonic()
     while not condition():

@@ -95,8 +95,10 @@ class Connection:
             server.transport.abort()
 
     def end(self, *, reset: bool = False) -> None:
-        """End it, orderly or by a reset."""
+        """End it, orderly or by a reset, unless it has ended."""
         self.ended = True
+        if self._client.transport.is_closing():
+            return
         if reset:
             linger = struct.pack("ii", 1, 0)
             raw = self._client.get_extra_info("socket")
@@ -149,7 +151,7 @@ class FaultProxy:
         self._gate = asyncio.Event()
         self._gate.set()
         self._listener: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
 
     @property
     def port(self) -> int:
@@ -170,7 +172,7 @@ class FaultProxy:
         self.refuse()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks)
 
     def inject(self, fault: Fault) -> None:
         """Do ``fault`` to the connections there are and to all to come."""
@@ -213,15 +215,16 @@ class FaultProxy:
         fault = self._script.popleft() if self._script else self._fault
         connection = Connection(writer, fault, self._gate)
         self.connections.append(connection)
-        task = asyncio.create_task(connection.run(reader, self.upstream))
+        task = asyncio.current_task()
+        assert task is not None
         self._tasks.add(task)
-        try:
-            with suppress(OSError):
-                await task
-        finally:
-            self._tasks.discard(task)
-            connection.ended = True
-            writer.close()
+        with suppress(OSError, asyncio.CancelledError):  # cancelled by __aexit__
+            await connection.run(reader, self.upstream)
+        connection.ended = True
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        self._tasks.discard(task)
 
 
 async def connect(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -59,7 +59,7 @@ class Domain:
         return unique(self.key, written, lower(decompose(written)))
 
     def _u_labels(self) -> str:
-        if "xn--" not in self.key:
+        if "xn--" not in self.key or self.key.startswith("["):
             return self.key
         return ".".join(map(_u_label, self.key.split(".")))
 

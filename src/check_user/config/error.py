@@ -6,8 +6,9 @@ from pathlib import Path
 
 
 class ConfigError(Exception):
-    """A configuration that can't be used. ``str()`` is one line, printable, without secrets.
+    """A configuration that can't be used. ``str()`` is one line without secrets.
 
+    It may name what stands in the file, so whoever shows it escapes it, as everything else.
     ``line`` counts from 1 and is 0 where no line is at fault (a missing key, an unreadable file);
     ``key`` is empty where no key is.
     """
@@ -22,5 +23,4 @@ class ConfigError(Exception):
     def __str__(self) -> str:
         """Write ``FILE:LINE: KEY: MESSAGE``, the form that editors and compilers share."""
         place = f"{self.file}:{self.line}" if self.line else str(self.file)
-        text = ": ".join(part for part in (place, self.key, self.message) if part)
-        return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+        return ": ".join(part for part in (place, self.key, self.message) if part)

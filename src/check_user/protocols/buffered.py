@@ -28,6 +28,8 @@ class Buffered(ABC):
 
     def feed(self, data: bytes) -> None:
         """Take bytes from the peer; ``b""`` means that it will send no more."""
+        if self._ended:
+            return
         if data:
             self._data = self._data[self._start :] + data
             self._start = 0

@@ -19,10 +19,10 @@ from check_user import verdict
 from check_user.check import Decision, describe
 from check_user.protocols import Lookup
 from check_user.telemetry.journal import Forwarded, Journal, writer
-from check_user.telemetry.record import Decided, Level, Said
+from check_user.telemetry.record import Decided, Level, Said, printable
 from check_user.verdict import Action, Reason, Verdict
 
-__all__ = ["Decide", "Forwarded", "Journal", "Level", "Telemetry", "writer"]
+__all__ = ["Decide", "Forwarded", "Journal", "Level", "Telemetry", "printable", "writer"]
 
 LONGEST_TEXT = 320
 """Characters of an address or a cause that are kept; a longest path has 256 octets (RFC 5321)."""

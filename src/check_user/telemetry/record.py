@@ -18,9 +18,10 @@ every character that isn't printable is escaped as in Python, and so is the back
 
 from __future__ import annotations
 
-import json
 import time
 from enum import IntEnum
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from typing import NamedTuple
 
 from check_user.verdict import Reason, Verdict
@@ -65,8 +66,8 @@ Record = Decided | Said
 
 def as_text(record: Record) -> str:
     """Write a line for people, without its line end."""
-    stamp = time.strftime("%H:%M:%S", time.localtime(record.time))
-    head = f"{stamp}.{_milliseconds(record.time)} {record.level.name.lower():7}"
+    second, thousandth = divmod(int(record.time * 1000), 1000)
+    head = f"{_clock(second)}.{thousandth:03} {_NAMES[record.level]:7}"
     if isinstance(record, Said):
         return f"{head} {printable(record.message)}"
     verdict = record.verdict
@@ -80,25 +81,18 @@ def as_text(record: Record) -> str:
 
 def as_json(record: Record) -> str:
     """Write one JSON object, without its line end."""
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.time))
-    fields: dict[str, str | float] = {
-        "time": f"{stamp}.{_milliseconds(record.time)}Z",
-        "level": record.level.name.lower(),
-    }
+    second, thousandth = divmod(int(record.time * 1000), 1000)
+    head = f'{{"time": "{_date(second)}.{thousandth:03}Z", "level": "{_NAMES[record.level]}"'
     if isinstance(record, Said):
-        fields |= {"event": "message", "message": record.message}
-    else:
-        fields |= {
-            "event": "decision",
-            "verdict": record.verdict.action.value,
-            "reason": record.verdict.reason.value,
-            "address": record.address,
-            "door": record.door,
-            "ms": round(record.seconds * 1000, 3),
-        }
-        fields |= {"client": record.client} if record.client else {}
-        fields |= {"cause": record.cause} if record.cause else {}
-    return json.dumps(fields).replace("\x7f", "\\u007f")  # the one control JSON lets through
+        return f'{head}, "event": "message", "message": {_quoted(record.message)}}}'
+    verdict = record.verdict
+    client = f', "client": {_quoted(record.client)}' if record.client else ""
+    cause = f', "cause": {_quoted(record.cause)}' if record.cause else ""
+    return (
+        f'{head}, "event": "decision", "verdict": "{verdict.action.value}", '
+        f'"reason": "{verdict.reason.value}", "address": {_quoted(record.address)}, '
+        f'"door": "{record.door}", "ms": {record.seconds * 1000:.3f}{client}{cause}}}'
+    )
 
 
 def printable(text: str) -> str:
@@ -111,5 +105,19 @@ def printable(text: str) -> str:
     )
 
 
-def _milliseconds(moment: float) -> str:
-    return f"{int(moment * 1000) % 1000:03}"
+def _quoted(text: str) -> str:
+    quoted = encode_basestring_ascii(text)
+    return quoted.replace("\x7f", "\\u007f")  # the one control character that JSON lets through
+
+
+@lru_cache(maxsize=4)
+def _clock(second: int) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(second))
+
+
+@lru_cache(maxsize=4)
+def _date(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+_NAMES = {level: level.name.lower() for level in Level}

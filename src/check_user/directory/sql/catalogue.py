@@ -16,7 +16,7 @@ A column for which that is 1, and which ignores trailing spaces too, needs no se
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ from sqlalchemy import (
     inspect,
     literal,
     literal_column,
+    or_,
     select,
     union_all,
 )
@@ -38,24 +39,29 @@ from sqlalchemy.sql import sqltypes
 from sqlalchemy.types import TypeEngine
 
 from check_user.directory import Misconfigured
-from check_user.directory.sql.faults import describe
+from check_user.directory.sql.faults import Fault, classify, describe
 from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.session import Session
 from check_user.directory.sql.templates import (
-    DistinctDomains,
     Domains,
     Enabled,
+    EveryDomain,
     Rows,
     UntypedText,
+    compared,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """One configured table: the columns we look into; which hold bytes, which fold themselves."""
+    """One configured table: the columns we look into; which hold bytes, which fold themselves.
+
+    ``extra`` are the further ones that the statement returns.
+    """
 
     table: Table
     names: tuple[str, ...]
+    extra: tuple[str, ...]
     binary: frozenset[str]
     folding: frozenset[str]
 
@@ -75,7 +81,8 @@ class Catalogue:
     folded: Rows | None
     domain: Domains
     domain_folded: Domains | None
-    domain_distinct: DistinctDomains
+    every_domain: EveryDomain
+    every_domain_folded: EveryDomain
 
 
 async def read_catalogue(session: Session, options: SqlOptions) -> Catalogue:
@@ -85,15 +92,15 @@ async def read_catalogue(session: Session, options: SqlOptions) -> Catalogue:
     extra = (options.email_enabled,) if options.email_enabled else ()
     emails = await _read(session, options.email_table, names, extra)
     domains = await _read(session, options.domain_table, (options.domain_domain,), ())
-    enabled = Enabled(options.email_enabled, options.email_enabled_value) if extra else None
+    enabled = Enabled(emails.extra[0], options.email_enabled_value) if extra else None
 
     def rows(*, folded: bool) -> Rows:
         name = "address folded" if folded else "address"
-        return Rows(name, emails.table, names, enabled, folded, emails.binary)
+        return Rows(name, emails.table, emails.names, enabled, folded, emails.binary)
 
     def domain(*, folded: bool) -> Domains:
         name = "domain folded" if folded else "domain"
-        return Domains(name, domains.table, options.domain_domain, folded, domains.binary)
+        return Domains(name, domains.table, domains.names[0], folded, domains.binary)
 
     second_look = not options.stored_canonical
     return Catalogue(
@@ -103,7 +110,8 @@ async def read_catalogue(session: Session, options: SqlOptions) -> Catalogue:
         folded=rows(folded=True) if second_look and not emails.folds else None,
         domain=domain(folded=False),
         domain_folded=domain(folded=True) if second_look and not domains.folds else None,
-        domain_distinct=DistinctDomains("every domain", domains.table, options.domain_domain),
+        every_domain=domain(folded=False).unlimited(session.dialect.name),
+        every_domain_folded=domain(folded=True).unlimited(session.dialect.name),
     )
 
 
@@ -112,11 +120,8 @@ async def _read(
 ) -> Columns:
     """One table with its columns, proven by selecting from them."""
     found = await session.connection.run_sync(_reflect, table)
-    for name in (*names, *extra):
-        if name not in found:
-            raise Misconfigured(
-                f"table '{table}' has no column '{name}' (it has: {', '.join(sorted(found))})"
-            )
+    names = [_named(name, found, table) for name in names]
+    extra = [_named(name, found, table) for name in extra]
     for name in names:
         if not holds_text(found[name]):
             raise Misconfigured(
@@ -129,10 +134,22 @@ async def _read(
         *(Column(name, UntypedText() if name in names else None) for name in (*names, *extra)),
         schema=schema or None,
     )
-    await _prove(session, typed, (*names, *extra))
     binary = frozenset(n for n in names if isinstance(found[n], sqltypes._Binary))  # noqa: SLF001 - the only common class of BLOB and VARBINARY
+    await _prove(session, typed, names, binary)
     folding = frozenset([n for n in names if n not in binary and await folds(session, typed, n)])
-    return Columns(typed, tuple(names), binary, folding)
+    return Columns(typed, tuple(names), tuple(extra), binary, folding)
+
+
+def _named(name: str, found: Collection[str], table: str) -> str:
+    """The column's own name for a configured one: to MySQL and SQLite, case doesn't count in it."""
+    if name in found:
+        return name
+    alike = [column for column in found if column.lower() == name.lower()]
+    if len(alike) == 1:
+        return alike[0]
+    raise Misconfigured(
+        f"table '{table}' has no column '{name}' (it has: {', '.join(sorted(found))})"
+    )
 
 
 def _reflect(connection: Connection, table: str) -> dict[str, TypeEngine[Any]]:
@@ -145,13 +162,21 @@ def _reflect(connection: Connection, table: str) -> dict[str, TypeEngine[Any]]:
     return {column["name"]: column["type"] for column in columns}
 
 
-async def _prove(session: Session, table: Table, names: Sequence[str]) -> None:
-    """Select from the columns: the right to read them is part of their being there."""
-    statement = select(*(table.c[name] for name in names)).where(false())
+async def _prove(
+    session: Session, table: Table, names: Sequence[str], binary: frozenset[str]
+) -> None:
+    """Compare the columns with a text, for no row: it takes the right to, and a type that can."""
+    text = literal("check-user.invalid", UntypedText())
+    sides = [compared(table, name, folded, binary) for name in names for folded in (False, True)]
+    nothing = literal_column("1") == literal_column("0")  # false() would drop the comparisons
+    statement = select(*table.c).where(nothing, or_(*(side == text for side in sides)))
     try:
         await session.execute(statement, {})
     except DBAPIError as error:
-        raise Misconfigured(f"can't read '{table.fullname}': {describe(error)}") from error
+        if classify(error) is Fault.STATEMENT:
+            what = f"can't look addresses up in '{table.fullname}': {describe(error)}"
+            raise Misconfigured(what) from error
+        raise
 
 
 def holds_text(kind: TypeEngine[Any]) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, LargeBinary, Select, Text, cast, func, select, text
+from sqlalchemy import Select, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from check_user.directory import Finding, Level, Misconfigured
@@ -21,7 +21,14 @@ from check_user.directory.sql.drivers import Endpoint, dialect_of, endpoints_of
 from check_user.directory.sql.faults import describe
 from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.session import Opener, Session
-from check_user.directory.sql.templates import Template, UntypedText, compared, parameters, shown
+from check_user.directory.sql.templates import (
+    Template,
+    UntypedText,
+    compared,
+    octets,
+    parameters,
+    shown,
+)
 
 PATIENCE = 60.0
 """Seconds for one of the doctor's statements: counting rows may read a large table."""
@@ -178,7 +185,8 @@ async def _canonical(session: Session, columns: Columns, name: str) -> Finding:
     subject = f"{columns.table.fullname}.{name}"
     column = columns.table.c[name]
     folded = compared(columns.table, name, folded=True, binary=columns.binary)
-    odd = _bytes(session, column) != _bytes(session, folded)
+    dialect = session.dialect.name
+    odd = octets(column, dialect) != octets(folded, dialect)
     counted = await session.execute(
         select(func.count(), func.min(column, type_=UntypedText())).where(odd), {}
     )
@@ -192,11 +200,6 @@ async def _canonical(session: Session, columns: Columns, name: str) -> Finding:
         "they are found all the same",
         "store them in lower case; then stored_form=canonical spares the second look",
     )
-
-
-def _bytes(session: Session, side: ColumnElement[Any]) -> ColumnElement[Any]:
-    """The side of a comparison freed of its collation."""
-    return cast(side, Text if session.dialect.name == "postgresql" else LargeBinary)
 
 
 # Rights and transport

@@ -35,7 +35,8 @@ MYSQL_SERVER = frozenset(
         *(1226, 1251, 1698, 1927, 3118, 3159, 3169, 4031),
     }
 )
-"""No connection, no room for one, not let in, going down. From 2000 on: the client's own errors."""
+"""No connection, no room for one, not let in, going down. Below 1000 and from 2000 on are the
+client's own errors."""
 
 POSTGRESQL_VALUE = frozenset({"22021", "22P05"})
 """character_not_in_repertoire, untranslatable_character."""
@@ -50,29 +51,33 @@ operator intervention, system error, internal error."""
 SQLITE_BUSY = ("database is locked", "database table is locked")
 SQLITE_STATEMENT = ("no such table", "no such column", "syntax error", "no such function")
 
+ASYNCPG_STATEMENT = "invalid input for query argument"
+"""The column takes no text, and the driver knows before it asks."""
+
 AUTHENTICATION = frozenset({1044, 1045, 1049, 1698, "28000", "28P01", "3D000"})
 """The server was reached and lets us not in, or has no such database: the configuration's fault."""
 
 
 def code_of(error: BaseException) -> int | str | None:
-    """The database's own code: MySQL's number, PostgreSQL's SQLSTATE, or None."""
+    """The database's own code: MySQL's number, PostgreSQL's SQLSTATE, or None.
+
+    The number comes first: MySQL's drivers have a SQLSTATE as well, and it is mostly HY000.
+    """
     original = error.orig if isinstance(error, DBAPIError) else error
-    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
-    if isinstance(state, str):
-        return state
-    cause = getattr(original, "__cause__", None)
-    state = getattr(cause, "sqlstate", None)
-    if isinstance(state, str):
-        return state
-    first = original.args[0] if original is not None and original.args else None
-    return first if isinstance(first, int) else None
+    if original is None or isinstance(original, OSError):
+        return None  # errno is no code of a database
+    if original.args and isinstance(original.args[0], int):
+        return original.args[0]
+    for source in (original, original.__cause__):
+        state = getattr(source, "sqlstate", None)
+        if isinstance(state, str):
+            return state
+    return None
 
 
 def classify(error: BaseException) -> Fault:
     """Sort an exception that came out of a connection."""
-    if isinstance(error, UnicodeError):
-        return Fault.VALUE
-    if isinstance(error, DBAPIError) and isinstance(error.orig, UnicodeError):
+    if isinstance(error, UnicodeEncodeError):
         return Fault.VALUE
     match code_of(error):
         case int(number):
@@ -93,7 +98,7 @@ def _classify_mysql(number: int) -> Fault:
         return Fault.VALUE
     if number in MYSQL_BUSY:
         return Fault.BUSY
-    if number in MYSQL_SERVER or 2000 <= number < 3000:
+    if number in MYSQL_SERVER or number < 1000 or 2000 <= number < 3000:
         return Fault.SERVER
     return Fault.STATEMENT
 
@@ -113,7 +118,7 @@ def _classify_text(error: BaseException) -> Fault:
     text = str(error.orig if isinstance(error, DBAPIError) else error)
     if any(phrase in text for phrase in SQLITE_BUSY):
         return Fault.BUSY
-    if any(phrase in text for phrase in SQLITE_STATEMENT):
+    if any(phrase in text for phrase in (*SQLITE_STATEMENT, ASYNCPG_STATEMENT)):
         return Fault.STATEMENT
     if isinstance(error, DBAPIError) and error.connection_invalidated:
         return Fault.SERVER

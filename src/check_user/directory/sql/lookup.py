@@ -23,8 +23,15 @@ from collections.abc import Iterable
 from check_user.address import Address, Domain
 from check_user.directory import Presence, Status, Step, Trace
 from check_user.directory.sql.catalogue import Catalogue
-from check_user.directory.sql.pool import Pool
-from check_user.directory.sql.templates import Answer, Report, Slot, Template, parameters
+from check_user.directory.sql.pool import Pool, Unstorable
+from check_user.directory.sql.templates import (
+    Answer,
+    Report,
+    Slot,
+    Template,
+    parameters,
+    united,
+)
 
 
 class SqlDirectory:
@@ -68,15 +75,19 @@ class SqlDirectory:
         await self._pool.close()
 
     async def _is_ours(self, domain: Domain, trace: Trace | None) -> bool:
-        catalogue = self._catalogue
-        spellings = _single(domain.spellings)
-        answer = await self._ask(catalogue.domain, domain.key, spellings, trace)
-        if answer.strays and not answer.found:
-            answer = await self._ask(catalogue.domain_distinct, domain.key, spellings, trace)
-        if not answer.found and catalogue.domain_folded is not None:
-            folded = _single(domain.folded_spellings)
-            answer = await self._ask(catalogue.domain_folded, domain.key, folded, trace)
-        return answer.found
+        catalogue, key = self._catalogue, domain.key
+        looks = [(catalogue.domain, catalogue.every_domain, domain.spellings)]
+        if catalogue.domain_folded is not None:
+            folded = (catalogue.domain_folded, catalogue.every_domain_folded)
+            looks.append((*folded, domain.folded_spellings))
+        for one, every, spellings in looks:
+            slots = tuple((spelling,) for spelling in spellings)
+            answer = await self._ask(one, key, slots, trace)
+            if answer.strays and not answer.found:
+                answer = await self._ask(every, key, slots, trace)
+            if answer.found:
+                return True
+        return False
 
     def _slots(self, spellings: Iterable[tuple[str, str]]) -> tuple[Slot, ...]:
         if self._pair:
@@ -87,13 +98,21 @@ class SqlDirectory:
         self, template: Template, key: str, slots: tuple[Slot, ...], trace: Trace | None
     ) -> Answer:
         begun = asyncio.get_running_loop().time()
-        answer = await self._pool.ask(template, key, slots)
+        answer = await self._answer(template, key, slots)
         if answer.strays:
             self._note_strays(key, answer.strays)
         if trace is not None:
             took = (asyncio.get_running_loop().time() - begun) * 1000
             trace(self._step(template, slots, answer, took))
         return answer
+
+    async def _answer(self, template: Template, key: str, slots: tuple[Slot, ...]) -> Answer:
+        """Ask for all spellings at once; each alone where the column can't hold one of them."""
+        try:
+            return await self._pool.ask(template, key, slots)
+        except Unstorable:
+            alone = (self._pool.ask(template, key, (slot,)) for slot in slots)
+            return united(await asyncio.gather(*alone))
 
     def _step(
         self, template: Template, slots: tuple[Slot, ...], answer: Answer, milliseconds: float
@@ -116,7 +135,3 @@ class SqlDirectory:
 
 REMEMBERED = 100
 """Look-alike rows that are told; a loose collation and a guessing sender could make a million."""
-
-
-def _single(spellings: Iterable[str]) -> tuple[Slot, ...]:
-    return tuple((spelling,) for spelling in spellings)

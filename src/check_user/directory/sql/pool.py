@@ -44,8 +44,16 @@ from check_user.directory.sql.templates import (
 SOFT = 1.0
 """Seconds of silence after which a connection is doubted: a third of the default deadline."""
 
+COMPANY = 0.002
+"""Seconds that questions wait for company while another statement is under way: fewer and fuller
+statements cost less than many at a time, and a slow one must not hold the others up."""
+
 WAITING = 4096
 """Questions in the queue; more are refused at once: a queue without end answers nobody."""
+
+
+class Unstorable(Unavailable):
+    """One of several spellings has a character that the column's character set doesn't have."""
 
 
 @dataclass(slots=True, eq=False)
@@ -111,6 +119,7 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard = self._loop.time()
         self._broken = ""
+        self._waker: asyncio.TimerHandle | None = None
         self._pumping = self._opening = self._homesick = self._closed = False
 
     @property
@@ -173,15 +182,33 @@ class Pool:
         while self._queue and not self._closed:
             if not self._queue[0].waiting:
                 self._queue.popleft()
+            elif self._awaits_company():
+                return
             elif self._idle:
                 session = self._idle.pop()
                 if self._is_wanted(session):
-                    self._spawn(self._run(session, self._take()))
+                    self._begin(session, self._take())
                 else:
                     session.abort()
             else:
                 self._open_another()
                 return
+
+    def _awaits_company(self) -> bool:
+        """Whether the queue should grow until the statement that is under way has its answer."""
+        running = [b.begun for b in self._batches if not b.scans and not b.doubted]
+        if not running or len(self._queue) >= SIZES[-1]:
+            return False
+        left = max(running) + COMPANY - self._loop.time()
+        if left <= 0:
+            return False
+        if self._waker is None:
+            self._waker = self._loop.call_later(left, self._wake)
+        return True
+
+    def _wake(self) -> None:
+        self._waker = None
+        self._pump()
 
     def _take(self) -> list[Question]:
         """The next batch: the first question, and those of its kind that wait behind it.
@@ -203,10 +230,14 @@ class Pool:
         self._queue.extendleft(reversed(passed))
         return batch
 
-    async def _run(self, session: Session, questions: list[Question]) -> None:
-        """Ask one batch, and put the connection back, or let go of it."""
+    def _begin(self, session: Session, questions: list[Question]) -> None:
+        """From here on the connection is seen at work, not only when the task has its turn."""
         batch = Batch(session, questions, self._loop.time())
         self._batches.add(batch)
+        self._spawn(self._run(batch))
+
+    async def _run(self, batch: Batch) -> None:
+        """Ask one batch, and put the connection back, or let go of it."""
         if batch.scans:
             timers = [self._loop.call_later(self._timeout * 3, self._give_up, batch)]
         else:
@@ -220,7 +251,7 @@ class Pool:
             for timer in timers:
                 timer.cancel()
             self._batches.discard(batch)
-        self._keep(session) if healthy else session.abort()
+        self._keep(batch.session) if healthy else batch.session.abort()
         self._pump_soon()
 
     async def _exchange(self, batch: Batch) -> bool:
@@ -249,10 +280,13 @@ class Pool:
         if fault is Fault.VALUE and len(batch.questions) > 1:
             return await self._one_by_one(batch)
         for question in batch.questions:
-            if fault is Fault.VALUE and not question.plain:
-                question.settle(NOTHING)  # what the column can't hold isn't in it
+            cause = f"{batch.session.endpoint}: {describe(error)}"
+            if fault is not Fault.VALUE or question.plain:
+                question.settle(Unavailable(cause))
+            elif len(question.slots) > 1:
+                question.settle(Unstorable(cause))
             else:
-                question.settle(Unavailable(f"{batch.session.endpoint}: {describe(error)}"))
+                question.settle(NOTHING)  # what the column can't hold isn't in it
         return True
 
     async def _one_by_one(self, batch: Batch) -> bool:
@@ -322,7 +356,7 @@ class Pool:
         try:
             session = await self._connector.open()
         except Unavailable as error:
-            if all(batch.doubted for batch in self._batches):
+            if not self._idle and all(batch.doubted for batch in self._batches):
                 self._break(str(error))
         else:
             self._heard = self._loop.time()

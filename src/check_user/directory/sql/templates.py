@@ -18,21 +18,24 @@ Shapes (``users`` for the table; the names are quoted by the dialect)::
 
 The domain is asked with LIMIT 1, since the domain table may be the users' own, with a million rows
 for one domain. Where a loose collation makes that one row another domain's (``muller.example`` for
-``müller.example``), the spellings are asked once more with DISTINCT and without a limit.
+``müller.example``), the spellings are asked once more without a limit and grouped by their octets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    LargeBinary,
     Select,
     String,
     Table,
+    Text,
     and_,
     bindparam,
     cast,
@@ -112,22 +115,41 @@ def _parameter(slot: int, place: int) -> BindParameter[Any]:
 class Enabled:
     """The column that says whether a row counts, and the value it must have.
 
-    The database's own types show here (``yes``, 1, True): they are compared as text, booleans and
-    numbers by their meaning. NULL never counts.
+    The database's own types show here (``yes``, 1, True): texts are compared without regard to
+    case, numbers and booleans by their meaning (``true`` is 1). NULL never counts.
     """
 
     column: str
     value: str
+    number: Decimal | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "number", _number(_ascii_lower(self.value.strip())))
 
     def accepts(self, stored: object) -> bool:
         """Whether ``stored`` is the value that was configured."""
-        wanted = _ascii_lower(self.value.strip())
-        if stored is None:
-            return False
-        if isinstance(stored, bool):
-            return wanted in (("1", "t", "true", "y", "yes", "on") if stored else
-                              ("0", "f", "false", "n", "no", "off"))  # fmt: skip
-        return _ascii_lower(as_text(stored).strip()) == wanted
+        if stored in (b"\0", b"\1"):  # BIT(1) of MySQL
+            return self.accepts(stored == b"\1")
+        if isinstance(stored, bool | int | float | Decimal):
+            return stored == self.number
+        return stored is not None and _ascii_lower(as_text(stored).strip()) == _ascii_lower(
+            self.value.strip()
+        )
+
+
+def _number(text: str) -> Decimal | None:
+    """What a text means as a number, or as a boolean."""
+    for meaning, words in enumerate((FALSE, TRUE)):
+        if text in words:
+            return Decimal(meaning)
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return None
+
+
+TRUE = ("t", "true", "y", "yes", "on")
+FALSE = ("f", "false", "n", "no", "off")
 
 
 def _ascii_lower(text: str) -> str:
@@ -232,6 +254,10 @@ class Domains:
     def __post_init__(self) -> None:
         self.scans = self.folded
 
+    def unlimited(self, dialect: str) -> EveryDomain:
+        """The same question, answered with every row that compares equal."""
+        return EveryDomain(f"every {self.name}", self, dialect)
+
     def statement(self, size: int) -> Select[Any]:
         """See :class:`Template`."""
         if size not in self._built:
@@ -263,27 +289,51 @@ class Domains:
 
 
 @dataclass(slots=True)
-class DistinctDomains:
-    """As :class:`Domains` without its limit: every stored spelling that compares equal."""
+class EveryDomain:
+    """As ``limited`` without its limit: every stored spelling that compares equal, once.
+
+    Grouped by octets: DISTINCT would go by the collation, which is what this question gets round.
+    """
 
     name: str
-    table: Table
-    column: str
+    limited: Domains
+    dialect: str
     scans: bool = True
 
     def statement(self, size: int) -> Select[Any]:
         """See :class:`Template`."""
-        column = self.table.c[self.column]
-        return select(column).where(column.in_([_parameter(i, 0) for i in range(size)])).distinct()
+        table, name, binary = self.limited.table, self.limited.column, self.limited.binary
+        side = compared(table, name, self.limited.folded, binary)
+        return (
+            select(func.min(table.c[name], type_=UntypedText()))
+            .where(side.in_([_parameter(i, 0) for i in range(size)]))
+            .group_by(octets(table.c[name], self.dialect))
+        )
 
     def answers(
         self, asked: Sequence[tuple[str, Sequence[Slot]]], rows: Sequence[Row]
     ) -> list[Answer]:
-        """See :class:`Template`."""
-        return [domain_answer(key, [row[0] for row in rows]) for key, _ in asked]
+        """See :class:`Template`. No strays: those of other keys are among the rows."""
+        stored = [row[0] for row in rows]
+        return [replace(domain_answer(key, stored), strays=()) for key, _ in asked]
+
+
+def octets(side: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:
+    """The side of a comparison freed of its collation; ``dialect`` is SQLAlchemy's name of it."""
+    if dialect == "postgresql":
+        return cast(side, Text).collate("C")
+    return cast(side, LargeBinary)
 
 
 NOTHING = Answer(found=False)
+
+
+def united(answers: Iterable[Answer]) -> Answer:
+    """One answer of several about the same key."""
+    answers = tuple(answers)
+    strays = dict.fromkeys(stray for answer in answers for stray in answer.strays)
+    rows = dict.fromkeys(row for answer in answers for row in answer.rows)
+    return Answer(any(answer.found for answer in answers), tuple(strays), tuple(rows))
 
 
 def domain_answer(key: str, cells: Sequence[object]) -> Answer:

@@ -1,0 +1,123 @@
+"""The databases: the same accounts in SQLite, MariaDB and PostgreSQL, each reached by its socket.
+
+Tables: ``users(email PRIMARY KEY, maildir)`` and ``domains(domain PRIMARY KEY)``. SQLite and
+PostgreSQL compare case, so there ``lower(trim(email))`` has the index that ``check-user check``
+advises, and an unknown address costs three questions; MariaDB's default collation (utf8mb4) ignores
+case, and it costs two. A known address costs one everywhere.
+
+Everything fits into the servers' memory. MariaDB and PostgreSQL are those of the tests
+(``tests/peers``) with larger buffers.
+"""
+
+from __future__ import annotations
+
+import csv
+import sqlite3
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench import accounts
+from tests.peers import mariadb, postgresql
+from tests.peers.database import DatabaseServer
+
+TABLES = (
+    "CREATE TABLE users (email varchar(255) PRIMARY KEY, maildir varchar(255) NOT NULL)",
+    "CREATE TABLE domains (domain varchar(255) PRIMARY KEY)",
+)
+FOLDED = (
+    "CREATE INDEX users_folded ON users (lower(trim(email)))",
+    "CREATE INDEX domains_folded ON domains (lower(trim(domain)))",
+)
+MARIADB_OPTIONS = ("--innodb-buffer-pool-size=1G", "--query-cache-type=0")
+POSTGRESQL_OPTIONS = ("shared_buffers=512MB",)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """One filled database. ``address`` is what its bare driver is told (see ``drivers``)."""
+
+    name: str
+    version: str
+    settings: dict[str, str]
+    address: str
+
+
+def open_all(stack: ExitStack, root: Path, number: int) -> list[Database]:
+    """Start and fill every database below ``root``; ``stack`` ends them."""
+    rows = _write_rows(root, number)
+    return [_sqlite(root, rows), _mariadb(stack, root, rows), _postgresql(stack, root, rows)]
+
+
+def _write_rows(root: Path, number: int) -> dict[str, Path]:
+    """One CSV file a table, which the servers read themselves."""
+    files = {table: root / f"{table}.csv" for table in ("users", "domains")}
+    with files["users"].open("w", newline="") as file:
+        every = (accounts.known(each) for each in range(number))
+        csv.writer(file, lineterminator="\n").writerows(
+            (email, f"/var/mail/{email}/") for email in every
+        )
+    files["domains"].write_text("".join(f"{domain}\n" for domain in accounts.domains()))
+    return files
+
+
+def _sqlite(root: Path, rows: dict[str, Path]) -> Database:
+    path = root / "mail.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        for statement in TABLES:
+            connection.execute(statement)
+        for table, places in (("users", "?, ?"), ("domains", "?")):
+            with rows[table].open(newline="") as file:
+                connection.executemany(f"INSERT INTO {table} VALUES ({places})", csv.reader(file))
+        for statement in (*FOLDED, "ANALYZE"):
+            connection.execute(statement)
+        connection.commit()
+    settings = {"driver": "sqlite", "database": str(path)}
+    return Database("SQLite", sqlite3.sqlite_version, settings, str(path))
+
+
+def _mariadb(stack: ExitStack, root: Path, rows: dict[str, Path]) -> Database:
+    template = mariadb.Template(_folder(root, "mt"))
+    server = template.server(_folder(root, "m"), options=MARIADB_OPTIONS)
+    _start(stack, server)
+    for table, file in rows.items():
+        server.execute(f"LOAD DATA INFILE '{file}' INTO TABLE {table} FIELDS TERMINATED BY ','")
+    server.execute("ANALYZE TABLE users, domains")
+    (version,) = server.execute("SELECT version()")
+    settings = _settings("mysql", server) | {"socket": str(server.socket)}
+    return Database("MariaDB", version, settings, str(server.socket))
+
+
+def _postgresql(stack: ExitStack, root: Path, rows: dict[str, Path]) -> Database:
+    template = postgresql.Template(_folder(root, "pt"))
+    server = template.server(_folder(root, "p"), options=POSTGRESQL_OPTIONS)
+    _start(stack, server)
+    for table, file in rows.items():
+        server.execute(f"COPY {table} FROM '{file}' (FORMAT csv)")
+    for statement in (*FOLDED, "VACUUM ANALYZE"):
+        server.execute(statement)
+    (version,) = server.execute("SHOW server_version")
+    settings = _settings("postgresql", server) | {"socket": str(server.socket)}
+    return Database("PostgreSQL", version, settings, f"{server.folder}:{server.port}")
+
+
+def _folder(root: Path, name: str) -> Path:
+    folder = root / name
+    folder.mkdir()
+    return folder
+
+
+def _start(stack: ExitStack, server: DatabaseServer) -> None:
+    stack.callback(server.stop)
+    server.start()
+    for statement in TABLES:
+        server.execute(statement)
+
+
+def _settings(driver: str, server: DatabaseServer) -> dict[str, str]:
+    return {
+        "driver": driver,
+        "database": server.database,
+        "user": server.user,
+        "passwd": server.password,
+    }

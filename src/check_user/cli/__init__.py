@@ -1,0 +1,122 @@
+"""The command line: arguments in, output and exit codes out.
+
+==  ===================================================================================
+0   all is well; ``lookup``: every address is known
+1   ``lookup``: at least one is unknown or refused; ``check``: at least one error
+2   usage
+3   ``lookup``: all could be told, none is refused, at least one is foreign
+69  EX_UNAVAILABLE: no database could be reached
+75  EX_TEMPFAIL: ``lookup``: at least one address could not be told
+78  EX_CONFIG: the configuration is wrong, a missing table or column included
+==  ===================================================================================
+
+(Numbers above 63 as in sysexits(3); 130 and 141 as a shell tells SIGINT and SIGPIPE.) Errors are
+one line on stderr.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import io
+import os
+import sys
+from collections.abc import Sequence
+
+from check_user import __version__, app
+from check_user.cli.demo import demo
+from check_user.cli.lookup import lookup
+from check_user.config import ConfigError, find, in_force, load, reference
+from check_user.directory import Finding, Level, Misconfigured, Unavailable
+from check_user.telemetry import printable
+
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+LOOKUP_CODES = (
+    "Exit code 0: all are known; 1: at least one is unknown or refused; 3: none of those, but one "
+    "is foreign; 75: at least one could not be told."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; ``arguments`` are without the program's name. Returns the exit code."""
+    options = _parser().parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever the locale says
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
+        code = int(options.run(options))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `| head`: the rest is not wanted
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return BROKEN_PIPE
+    except ConfigError as error:
+        return _fail(os.EX_CONFIG, str(error))
+    except Misconfigured as error:
+        return _fail(os.EX_CONFIG, f"{find(options.config)}: {error}")
+    except Unavailable as error:
+        return _fail(os.EX_UNAVAILABLE, f"no database can be reached: {error}")
+    return code
+
+
+def _fail(code: int, message: str) -> int:
+    print(f"check-user: {printable(message)}", file=sys.stderr)
+    return code
+
+
+def _serve(options: argparse.Namespace) -> int:
+    app.serve(find(options.config))
+    return os.EX_OK
+
+
+def _check(options: argparse.Namespace) -> int:
+    findings = asyncio.run(app.examine(find(options.config)))
+    for finding in findings:
+        print(_line(finding))
+    return int(any(finding.level is Level.ERROR for finding in findings))
+
+
+def _line(finding: Finding) -> str:
+    advice = f"; {finding.advice}" if finding.advice else ""
+    return printable(f"{finding.level.value:7} {finding.subject}: {finding.message}{advice}")
+
+
+def _config(options: argparse.Namespace) -> int:
+    print(reference() if options.reference else in_force(load(find(options.config))), end="")
+    return os.EX_OK
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="check-user", description="Recipient verification for mail servers."
+    )
+    parser.add_argument("--version", action="version", version=f"check_user {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    configured = argparse.ArgumentParser(add_help=False)
+    configured.add_argument("--config", metavar="FILE", help="the configuration file")
+
+    serve = commands.add_parser("serve", parents=[configured], help="run every door")
+    serve.set_defaults(run=_serve)
+
+    ask = commands.add_parser(
+        "lookup", parents=[configured], help="the verdict for each address", epilog=LOOKUP_CODES
+    )
+    ask.add_argument("addresses", nargs="+", metavar="ADDRESS", help="'-': a line each from stdin")
+    ask.add_argument("--json", action="store_true", help="a JSON object a line")
+    ask.add_argument("--explain", action="store_true", help="show the steps as well")
+    ask.set_defaults(run=lookup)
+
+    check = commands.add_parser("check", parents=[configured], help="what is wrong, and what to do")
+    check.set_defaults(run=_check)
+
+    play = commands.add_parser("demo", help="a sample database behind every door")
+    play.set_defaults(run=demo)
+
+    config = commands.add_parser("config", parents=[configured], help="the settings in force")
+    config.add_argument("--reference", action="store_true", help="print every key instead")
+    config.set_defaults(run=_config)
+    return parser
