@@ -125,7 +125,7 @@ def _setting(
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return [
         f"- {datetime.now(UTC):%Y-%m-%d}, {took:.0f} s; {options.rounds} rounds, each contender "
-        f"{options.seconds:g} s a round; {options.accounts:,} accounts at {accounts.DOMAINS} domains",
+        f"{options.seconds:g} s a round; {options.accounts:,} accounts, {accounts.DOMAINS} domains",
         f"- {os.cpu_count()} processors ({_processor()}), {memory:.0f} GB, Linux "
         f"{platform.release()}; load average before the run {load:.1f}",
         f"- Python {platform.python_version()}, {packages}",

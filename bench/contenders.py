@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from bench.accounts import read_load
-from bench.databases import Database
-from bench.drivers import OF_DATABASE, endless
 from tests.peers.check_user import CheckUser
 from tests.peers.database import DATABASE, PASSWORD, USER
 from tests.peers.process import program, wait_until
+
+from bench.accounts import read_load
+from bench.databases import Database
+from bench.drivers import OF_DATABASE, endless
 
 DOORS = ("policy", "socketmap", "line")
 CLIENTS = (1, 16)
@@ -70,7 +71,7 @@ class Generator:
         self, door: str, socket: Path, clients: int, load: Path, seconds: float, start: int
     ) -> dict[str, float]:
         """Ask at ``socket``; give what the generator says. Raises WrongError."""
-        command = [self.loadgen, door, socket, str(clients), str(seconds), str(start)]
+        command = [str(self.loadgen), door, str(socket), str(clients), str(seconds), str(start)]
         with load.open() as questions:
             done = subprocess.run(command, stdin=questions, capture_output=True, check=False)
         if done.returncode:
@@ -220,10 +221,11 @@ class Postmap:
         """Ask for ``keys``; give the seconds. Raises WrongError."""
         questions, answers = self._folder / "keys", self._folder / "answers"
         questions.write_text("".join(f"{address}\n" for address, _ in keys))
-        command = [program("postmap", "postfix", "/usr/sbin"), "-c", self._folder, "-q", "-"]
+        command = [program("postmap", "postfix", "/usr/sbin"), "-c", str(self._folder)]
+        command += ["-q", "-", f"mysql:{self._map}"]
         with questions.open() as given, answers.open("w") as taken:
             begun = time.perf_counter()
-            subprocess.run([*command, f"mysql:{self._map}"], stdin=given, stdout=taken, check=False)
+            subprocess.run(command, stdin=given, stdout=taken, check=False)
             took = time.perf_counter() - begun
         right = "".join(f"{address}\t{address}\n" for address, is_known in keys if is_known)
         if answers.read_text() != right:
@@ -239,8 +241,8 @@ def _compile(name: str, cache: Path) -> Path:
     """Compile ``name.c`` beside this file. Raises CalledProcessError."""
     compiler = program("cc", "gcc")
     target = cache / name
-    command = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", target, ROOT / f"{name}.c"]
-    subprocess.run(command, check=True)
+    command = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(target)]
+    subprocess.run([*command, str(ROOT / f"{name}.c")], check=True)
     return target
 
 

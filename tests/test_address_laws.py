@@ -193,7 +193,7 @@ def test_a_long_text_is_refused_by_its_length(piece: str) -> None:
     for length in (1 << 16, 20_000_000):
         text = piece * (length // len(piece))
         assert parse(text) in (
-            Malformed("path over 256 octets"),
+            Malformed("address over 254 octets"),
             Malformed("unbalanced angle brackets"),
         )
         assert calls(partial(parse, text)) <= 12

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.peers.check_user import CheckUser
+from tests.peers.check_user import CheckUser, StartCheckUser
 from tests.peers.mariadb import MariaDB
 
 DATA = Path(__file__).parents[1] / "data" / "qpsmtpd-2007"
-
-StartCheckUser = Callable[..., CheckUser]
 
 
 @pytest.fixture

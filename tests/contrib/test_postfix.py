@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.contrib.conftest import StartCheckUser
-from tests.peers.check_user import CheckUser
+from tests.peers.check_user import CheckUser, StartCheckUser
 from tests.peers.mariadb import MariaDB
 from tests.peers.postfix import Postfix
 from tests.peers.process import wait_until
@@ -112,7 +111,7 @@ def test_the_text_of_a_refusal(site: Site) -> None:
 
 
 def test_relay_clients_recipients_are_looked_up_too(site: Site) -> None:
-    """A client that may relay: foreign recipients pass (a subdomain too), our unknown ones don't."""
+    """A client that may relay: foreign recipients pass, subdomains too; our unknown ones don't."""
     with talking(site, RELAY_CLIENT) as session:
         assert code(session, FOREIGN) == 250
         assert code(session, SUBDOMAIN) == 250

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from tests.contrib.conftest import StartCheckUser
-from tests.peers.check_user import CheckUser
+from tests.peers.check_user import CheckUser, StartCheckUser
 from tests.peers.faultproxy import FaultProxy
 from tests.peers.mariadb import MariaDB
 from tests.peers.process import NotReadyError, send, wait_until
@@ -41,16 +41,24 @@ StartHost = Callable[..., Qpsmtpd]
 
 @pytest.fixture(params=sorted(ARGUMENTS))
 def start_host(request: pytest.FixtureRequest, peer_folder: Path) -> Iterator[StartHost]:
-    """Start qpsmtpd with what ``contrib/qpsmtpd`` says, the socket's path put in."""
+    """Start qpsmtpd with what ``contrib/qpsmtpd`` says, the socket's path put in.
+
+    ``before`` is a further plugin, called before check_user.
+    """
     started: list[Qpsmtpd] = []
 
-    def start(socket: Path, arguments: str = "", *, logger: bool = False) -> Qpsmtpd:
+    def start(
+        socket: Path, arguments: str = "", *, before: Path | None = None, logger: bool = False
+    ) -> Qpsmtpd:
         plugins = (CONTRIB / "plugins").read_text()
         assert plugins.count(SOCKET) == 1
         plugins = plugins.replace(SOCKET, f"{socket} {arguments}".rstrip())
         folder = peer_folder / f"host{len(started)}"
         folder.mkdir()
         files = [CONTRIB / "check_user"]
+        if before is not None:
+            files.append(before)
+            plugins = f"{before.name}\n{plugins}"
         host = Qpsmtpd(folder, request.param, plugins, plugin_files=files, logger=logger)
         started.append(host)
         host.start()
@@ -77,6 +85,11 @@ def talking(host: Qpsmtpd, source: str = OUTSIDER) -> Iterator[Session]:
     with Session(host.port, source) as session:
         session.mail()
         yield session
+
+
+def one_rcpt(host: Qpsmtpd) -> tuple[int, str]:
+    with talking(host) as session:
+        return session.rcpt(KNOWN)
 
 
 def timed(session: Session, address: str) -> tuple[tuple[int, str], float]:
@@ -112,33 +125,34 @@ def test_the_original_debug_lines(host: Qpsmtpd) -> None:
     assert log.count(" address '") == 2
 
 
-@pytest.mark.parametrize(
-    ("path", "code"),
-    [
-        ('"at,home"@ours.example', 250),
-        ('"k\\nown"@ours.example', 250),
-        ('"not,home"@ours.example', 550),
-        ('"known@ours.example"@ours.example', 550),
-        ("größe@ours.example", 250),
-        ("grösse@ours.example", 550),
-        ("known..twice@ours.example", 550),
-        ("x" * 600 + "@ours.example", 550),
-        (b"known\r@ours.example", 550),
-        (b"known\0@ours.example", 550),
-        (b"known\xff@ours.example", 550),
-    ],
-)
+PATHS: dict[str | bytes, int] = {
+    '"at,home"@ours.example': 250,
+    '"k\\nown"@ours.example': 250,
+    '"not,home"@ours.example': 550,
+    '"known@ours.example"@ours.example': 550,
+    "größe@ours.example": 250,
+    "grösse@ours.example": 550,
+    "known..twice@ours.example": 550,
+    "x" * 1200 + "@ours.example": 550,
+    b"known\r@ours.example": 550,
+    b"known\0@ours.example": 550,
+    b"known\xff@ours.example": 550,
+}
+"""Recipients as they are sent, and the reply's code."""
+
+
 @pytest.mark.fault("PC08", "PC11")
-def test_the_path_is_the_clients(host: Qpsmtpd, path: str | bytes, code: int) -> None:
+def test_the_path_is_the_clients(host: Qpsmtpd) -> None:
     """Quoted, UTF-8, malformed: check_user is asked about the very address, and answers for good.
 
     qpsmtpd takes the quotes off a local part; without them it would be another address. The answer
     to the next question is that question's.
     """
     with talking(host) as session:
-        assert session.rcpt(path)[0] == code
-        assert session.rcpt(KNOWN)[0] == 250
-        assert session.rcpt(UNKNOWN) == REFUSED
+        for path, code in PATHS.items():
+            assert (path, session.rcpt(path)[0]) == (path, code)
+            assert session.rcpt(KNOWN)[0] == 250
+            assert session.rcpt(UNKNOWN) == REFUSED
 
 
 @pytest.mark.fault("DB01", "DB12")
@@ -214,16 +228,21 @@ def test_check_user_hung_and_back(host: Qpsmtpd, check_user: CheckUser) -> None:
         assert session.rcpt(KNOWN)[0] == 250
 
 
+def test_its_manual_is_sound() -> None:
+    """``perldoc check_user`` shows the manual without complaints."""
+    subprocess.run(["podchecker", "-warnings", CONTRIB / "check_user"], check=True)
+
+
 def test_no_start_without_check_user(peer_folder: Path, start_host: StartHost) -> None:
     """Nobody at the socket: qpsmtpd ends before it listens, and says why."""
-    with pytest.raises(NotReadyError, match="check_user: no answer at .*: can't connect: No such"):
+    with pytest.raises(NotReadyError, match=r"check_user: no answer at .*: can't connect: No such"):
         start_host(peer_folder / "nobody")
 
 
 def test_no_start_with_check_user_hung(check_user: CheckUser, start_host: StartHost) -> None:
     """check_user hangs: qpsmtpd ends, by the plugin's limit."""
     check_user.freeze()
-    with pytest.raises(NotReadyError, match="check_user: no answer at .*: no answer in time"):
+    with pytest.raises(NotReadyError, match=r"check_user: no answer at .*: no answer in time"):
         start_host(check_user.line, "timeout 0.5")
 
 
@@ -232,7 +251,7 @@ def test_no_start_without_the_database(
 ) -> None:
     """check_user runs and can't tell: qpsmtpd ends, and says so."""
     accounts.kill()
-    with pytest.raises(NotReadyError, match="check_user: it can't tell who is there"):
+    with pytest.raises(NotReadyError, match=r"check_user: it can't tell who is there"):
         start_host(check_user.line)
 
 
@@ -240,11 +259,11 @@ def test_no_start_without_the_database(
     "arguments", ["timeout", "timeout soon", "timeout -1", "socket line.sock", "colour red"]
 )
 def test_no_start_with_wrong_arguments(
-    check_user: CheckUser, start_host: StartHost, arguments: str
+    peer_folder: Path, start_host: StartHost, arguments: str
 ) -> None:
     """An argument that is unknown, without a value or with a wrong one: qpsmtpd ends."""
-    with pytest.raises(NotReadyError, match="check_user: .*argument|timeout|absolute"):
-        start_host(check_user.line, arguments)
+    with pytest.raises(NotReadyError, match=r"check_user: .*(argument|number|absolute)"):
+        start_host(peer_folder / "nobody", arguments)
 
 
 def test_a_reload_without_check_user_ends_nobody(host: Qpsmtpd, check_user: CheckUser) -> None:
@@ -260,24 +279,55 @@ def test_a_reload_without_check_user_ends_nobody(host: Qpsmtpd, check_user: Chec
     assert host.running
 
 
-@asynccontextmanager
-async def door(path: Path, answers: list[bytes]) -> AsyncIterator[list[bytes]]:
-    """A ``line`` door that says what it is told: the n-th of ``answers`` to the n-th connection.
+START = [b"DECLINED foreign\n"]
+"""The answers to the question at the host's start."""
 
-    ``b""`` closes instead. Connections after the last get that one as well. Yields the questions.
+REWRITE = """\
+sub hook_rcpt {
+    my ($self, $transaction, $recipient) = @_;
+    $recipient->user("known\\@ours.example\\nunknown");
+    return DECLINED;
+}
+"""
+
+
+@pytest.mark.fault("PC08")
+def test_a_question_is_one_line(
+    check_user: CheckUser, start_host: StartHost, peer_folder: Path
+) -> None:
+    """A line feed in an address, which only another plugin can put there: not two questions."""
+    rewrite = peer_folder / "rewrite"
+    rewrite.write_text(REWRITE)
+    host = start_host(check_user.line, before=rewrite)
+    assert one_rcpt(host) == (550, "Malformed address")
+    assert "Local address" not in host.log.read_text()
+
+
+def open_to_all(path: Path) -> None:
+    """Let qpsmtpd's account connect."""
+    path.chmod(0o666)
+
+
+@asynccontextmanager
+async def door(path: Path, *connections: Sequence[bytes]) -> AsyncIterator[list[bytes]]:
+    """A ``line`` door that says what it is told: for each connection the answers one by one.
+
+    ``b""`` closes instead. The last answer is repeated, and so is the last connection. Yields the
+    questions.
     """
     questions: list[bytes] = []
-    left = list(answers)
+    scripts = list(connections)
     tasks: set[asyncio.Task[object]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        answer = left.pop(0) if len(left) > 1 else left[0]
+        answers = list(scripts.pop(0) if len(scripts) > 1 else scripts[0])
         with suppress(asyncio.CancelledError):  # at the end: a child keeps its connection
             while question := await reader.readline():
                 questions.append(question)
+                answer = answers.pop(0) if len(answers) > 1 else answers[0]
                 if not answer:
                     break
                 writer.write(answer)
@@ -285,17 +335,12 @@ async def door(path: Path, answers: list[bytes]) -> AsyncIterator[list[bytes]]:
         await writer.wait_closed()
 
     server = await asyncio.start_unix_server(serve, path)
-    path.chmod(0o666)
+    open_to_all(path)
     async with server:
         yield questions
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def one_rcpt(host: Qpsmtpd, address: str = KNOWN) -> tuple[int, str]:
-    with talking(host) as session:
-        return session.rcpt(address)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +372,7 @@ async def test_an_answer_that_isnt_understood(
 ) -> None:
     """Whatever else the door says is 4xx, and the log has the reason."""
     path = peer_folder / "door"
-    async with door(path, [b"DECLINED foreign\n", answer]):
+    async with door(path, START, [answer]):
         host = await asyncio.to_thread(start_host, path)
         assert await asyncio.to_thread(one_rcpt, host) == LATER
     assert "check_user: no verdict: " in host.log.read_text()
@@ -335,9 +380,9 @@ async def test_an_answer_that_isnt_understood(
 
 @pytest.mark.fault("PC21")
 async def test_a_fault_with_a_logging_plugin(start_host: StartHost, peer_folder: Path) -> None:
-    """4xx with a logging plugin too: what a plugin that dies leads to depends on there being one."""
+    """4xx with a logging plugin too: it changes what a plugin that dies leads to."""
     path = peer_folder / "door"
-    async with door(path, [b"DECLINED foreign\n", b""]):
+    async with door(path, START, [b""]):
         host = await asyncio.to_thread(start_host, path, logger=True)
         assert await asyncio.to_thread(one_rcpt, host) == LATER
 
@@ -351,18 +396,32 @@ async def test_the_words_of_the_door(
 ) -> None:
     """DENY and DENYSOFT carry the door's text to the client; the question is the bare address."""
     path = peer_folder / "door"
-    async with door(path, [b"DECLINED known\n", answer]) as questions:
+    async with door(path, START, [answer]) as questions:
         host = await asyncio.to_thread(start_host, path)
         assert await asyncio.to_thread(one_rcpt, host) == reply
     assert questions == [b"postmaster@check-user.invalid\n", b"known@ours.example\n"]
 
 
+async def test_a_lost_question_is_asked_again(start_host: StartHost, peer_folder: Path) -> None:
+    """A kept connection that ends instead of answering: the question is asked on a new one."""
+    path = peer_folder / "door"
+    async with door(path, START, [b"DECLINED known\n", b""], [b"DENY No\n"]) as questions:
+        host = await asyncio.to_thread(start_host, path)
+
+        def two() -> list[int]:
+            with talking(host) as session:
+                return [session.rcpt(KNOWN)[0], session.rcpt(KNOWN)[0]]
+
+        assert await asyncio.to_thread(two) == [250, 550]
+    assert len(questions) == 4
+
+
 async def test_a_lost_question_is_asked_again_once(
     start_host: StartHost, peer_folder: Path
 ) -> None:
-    """A new connection that closes without an answer is not tried again and again."""
+    """A new connection that ends without an answer isn't tried again and again."""
     path = peer_folder / "door"
-    async with door(path, [b"DECLINED known\n", b""]) as questions:
+    async with door(path, START, [b""]) as questions:
         host = await asyncio.to_thread(start_host, path)
         assert await asyncio.to_thread(one_rcpt, host) == LATER
     assert len(questions) == 2
@@ -373,7 +432,7 @@ async def test_a_child_keeps_one_connection(
 ) -> None:
     """One connection for all recipients of a session; none is shared between sessions (DB17)."""
     async with FaultProxy(check_user.line, peer_folder / "proxy") as proxy:
-        (peer_folder / "proxy").chmod(0o666)
+        open_to_all(peer_folder / "proxy")
         host = await asyncio.to_thread(start_host, peer_folder / "proxy")
         start = len(proxy.connections)
 
@@ -393,7 +452,7 @@ async def test_a_late_answer_is_nobodys(
 ) -> None:
     """An answer that comes after the limit doesn't become that of the next question."""
     async with FaultProxy(check_user.line, peer_folder / "proxy") as proxy:
-        (peer_folder / "proxy").chmod(0o666)
+        open_to_all(peer_folder / "proxy")
         host = await asyncio.to_thread(start_host, peer_folder / "proxy", "timeout 0.5")
 
         def begin() -> Session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import sys
 from pathlib import Path
+from typing import Protocol
 
 from tests.peers.process import Server
 
@@ -30,3 +31,9 @@ class CheckUser(Server):
                 return probe.recv(100) != b""
             except OSError:
                 return False
+
+
+class StartCheckUser(Protocol):
+    """Starts check_user with further doors (``DOOR ADDRESS``) beside the ``line`` door."""
+
+    def __call__(self, *doors: str) -> CheckUser: ...

@@ -15,7 +15,8 @@ What it can do, each to all connections (:meth:`FaultProxy.inject`) or to those 
 - slices: the reply leaves in pieces of n bytes, each a segment of its own;
 - after ``limit`` bytes of the reply, counted from the injection: silence with the connection open,
   an orderly close, or a reset (RST by SO_LINGER 0; a unix socket can only be closed);
-- a wrong answer: fixed bytes as soon as the client connects, the server never asked.
+- a wrong answer: fixed bytes as soon as the client connects, the server never asked; then silence
+  or the end.
 
 Besides: :meth:`FaultProxy.refuse` closes the listener, :meth:`FaultProxy.pause` stops the bytes in
 both directions, :meth:`FaultProxy.drop` ends every connection. It knows no protocol: cutting "at
@@ -65,10 +66,10 @@ HEALTHY = Fault()
 
 
 class Connection:
-    """One client. ``replied`` counts the octets sent to it, all in all."""
+    """One client. ``replied`` counts the octets sent to it, ``asked`` those it sent, all in all."""
 
     def __init__(self, client: asyncio.StreamWriter, fault: Fault, gate: asyncio.Event) -> None:
-        self.replied = 0
+        self.replied = self.asked = 0
         self.ended = False
         self._client = client
         self._gate = gate
@@ -83,9 +84,15 @@ class Connection:
         """Serve the client until either side ends."""
         if self.fault.answer is not None:
             self._client.write(self.fault.answer)
-            await reader.read()
+            if self.fault.then is End.SILENCE:
+                await reader.read()
             return
-        server_reader, server = await connect(upstream)
+        connecting = asyncio.create_task(connect(upstream))
+        try:
+            server_reader, server = await asyncio.shield(connecting)
+        except asyncio.CancelledError:
+            (await connecting)[1].transport.abort()
+            raise
         asking = asyncio.create_task(self._ask(reader, server))
         try:
             await self._reply(server_reader)
@@ -109,6 +116,7 @@ class Connection:
 
     async def _ask(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
+            self.asked += len(data)
             await self._gate.wait()
             server.write(data)
             await server.drain()

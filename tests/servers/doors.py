@@ -39,11 +39,9 @@ class Open:
         self.clients.append(streams)
         return streams
 
-    async def gone(self) -> None:
-        """Wait until the server has no client."""
-        async with asyncio.timeout(5):
-            while self.server.clients:
-                await asyncio.sleep(0.005)
+    async def left(self, clients: int = 0) -> None:
+        """Wait until the server has no more than ``clients``."""
+        await until(lambda: self.server.clients <= clients)
 
 
 @dataclass
@@ -70,7 +68,7 @@ class Doors:
         )
         text = address or f"unix:{self.folder}/{len(self.made)}.sock"
         listener = await bind(parse_endpoint(text))
-        await server.start(listener)
+        server.start(listener)
         door = Open(server, listener.addresses[0], reports, capacity)
         self.made.append(door)
         return door
@@ -82,6 +80,13 @@ class Doors:
                 streams[1].transport.abort()
                 await close(streams)
             await door.server.drain(0.0)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for what nothing announces: the server's own view of its clients and lookups."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - the server has no event for it, and needs none
+            await asyncio.sleep(0.002)
 
 
 async def answer(streams: Streams, question: bytes) -> bytes:

@@ -26,9 +26,9 @@ Equal addresses have equal keys, and the key of a key is itself. Two addresses a
 Malformed, whatever a database holds:
 
 - control characters (C0, DEL, C1) and invalid UTF-8;
-- a path over 256 octets with its brackets, an address over 254 without (RFC 5321 4.5.3.1.3); a
-  local part over 64, a domain over 253 octets of A-labels, a label over 63. The limits hold for the
-  text and for its key;
+- a path over 254 octets, not counting its angle brackets (RFC 5321 4.5.3.1.3: 256 with them), a
+  local part over 64 with its quotes (4.5.3.1.1): both as asked and in the key. A domain over 253
+  octets of A-labels, a label over 63 (RFC 1035 2.3.4);
 - an empty local part (``""`` too), domain or label; a dot at either end of an unquoted local part;
 - unquoted specials or spaces, comments, folding white space, half-quoted local parts (``a."b"@x``:
   RFC 5322's obsolete forms);
@@ -42,7 +42,7 @@ A database holds addresses in spellings of its own. :attr:`Address.spellings` an
 :func:`canonical`, :func:`canonical_pair` and :func:`canonical_domain` give the key of what was
 found. A spelling only finds candidates; keys alone decide.
 
-Work is bounded before it is done: a text over 256 characters is refused by its length, and no
+Work is bounded before it is done: a text over 254 characters is refused by its length, and no
 regular expression here backtracks.
 
 It doesn't know which domains are ours, what is an alias, or whether anybody is there.

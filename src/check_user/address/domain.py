@@ -120,8 +120,7 @@ def _u_label(label: str) -> str:
     if not label.startswith("xn--"):
         return label
     try:
-        decoded = idna.ulabel(label)
-        return decoded if idna.alabel(decoded).decode() == label else label
+        return idna.ulabel(label)
     except UnicodeError:
         return label
 

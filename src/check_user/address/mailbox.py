@@ -16,19 +16,15 @@ from check_user.address.text import (
     fold,
     lower,
     printable,
-    require_characters,
-    require_length,
+    require_text,
     unique,
 )
 
 MAX_LOCAL = 64
 """Octets of a local part as it is written, quotes included (RFC 5321 4.5.3.1.1)."""
 
-MAX_PATH = 256
-"""Octets of a path with its angle brackets (RFC 5321 4.5.3.1.3)."""
-
-MAX_ADDRESS = MAX_PATH - 2
-"""Octets of what is between the brackets; so also of an address (RFC 3696, erratum 1690)."""
+MAX_ADDRESS = 254
+"""Octets of a path without its angle brackets (RFC 5321 4.5.3.1.3 allows 256 with them)."""
 
 NEVER_SPLIT = frozenset({"postmaster", "mailer-daemon", "double-bounce"})
 """Names of the mail system itself, whole whatever the delimiters (Postfix, split_addr)."""
@@ -41,6 +37,8 @@ DOT_STRING = re.compile(rf"{ATOM_8}(?:\.{ATOM_8})*+")
 QUOTED_STRING = re.compile(r'"(?:[^"\\]|\\[ -~])*+"')
 QUOTED_PAIR = re.compile(r"\\(.)")
 TO_ESCAPE = re.compile(r'(["\\])')
+
+NO_LOCAL_PART = "local part neither a dot-string nor a quoted string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +173,7 @@ def canonical_pair(local: str, domain: str) -> str | None:
     if _match_plain(stored := f"{local}@{domain}"):
         return stored.lower()
     domain_key = canonical_domain(domain)
-    if domain_key is None or len(local) > MAX_LOCAL:
+    if domain_key is None:
         return None
     written = local if QUOTED_STRING.fullmatch(local) else _write(local)
     try:
@@ -193,12 +191,11 @@ def _match_plain(text: str) -> re.Match[str] | None:
 
 
 def _read_path(text: str) -> Address | Unqualified:
-    if len(text) > MAX_PATH:
-        raise MalformedError(f"path over {MAX_PATH} octets")
     if text.startswith("<"):
         if not text.endswith(">"):
             raise MalformedError("unbalanced angle brackets")
         text = text[1:-1]
+    require_text(text, MAX_ADDRESS, "address")
     if not text.startswith("@"):
         return _read_mailbox(text)
     mailbox = _read_mailbox(_drop_route(text))
@@ -209,8 +206,6 @@ def _read_path(text: str) -> Address | Unqualified:
 
 def _drop_route(text: str) -> str:
     """Take ``@relay1,@relay2:`` away (RFC 5321 4.1.2, A-d-l, and 3.6.1)."""
-    require_characters(text)
-    require_length(text, MAX_ADDRESS, "path")
     route, colon, mailbox = text.partition(":")
     if not colon:
         raise MalformedError("empty local part")
@@ -223,19 +218,16 @@ def _drop_route(text: str) -> str:
 
 def _read_mailbox(text: str) -> Address | Unqualified:
     """Read a local part with or without a domain. Raises MalformedError."""
-    if len(text) > MAX_ADDRESS:
-        raise MalformedError(f"address over {MAX_ADDRESS} octets")
-    require_characters(text)
-    require_length(text, MAX_ADDRESS, "address")
     if not text or text.startswith("@"):
         raise MalformedError("empty local part")
     found = QUOTED_STRING.match(text) or DOT_STRING.match(text)
-    end = found.end() if found else 0
-    written, at, domain = text[:end], text[end : end + 1], text[end + 1 :]
-    if not written or at not in ("", "@"):
-        raise MalformedError("local part neither a dot-string nor a quoted string")
-    if at:
-        return _address(written, read_domain(domain))
+    if not found:
+        raise MalformedError(NO_LOCAL_PART)
+    written, rest = found[0], text[found.end() :]
+    if rest.startswith("@"):
+        return _address(written, read_domain(rest[1:]))
+    if rest:
+        raise MalformedError(NO_LOCAL_PART)
     local, key = _local_part(written)
     return Unqualified(key, local)
 
@@ -243,19 +235,18 @@ def _read_mailbox(text: str) -> Address | Unqualified:
 def _address(written: str, domain: Domain) -> Address:
     local, local_key = _local_part(written)
     key = f"{local_key}@{domain.key}"
-    require_length(key, MAX_ADDRESS, "address")
+    require_text(key, MAX_ADDRESS, "address")
     return Address(key, local, domain, written)
 
 
 def _local_part(written: str) -> tuple[str, str]:
     """Give what a written local part says, folded, and its canonical text."""
-    require_characters(written)
-    require_length(written, MAX_LOCAL, "local part")
+    require_text(written, MAX_LOCAL, "local part")
     local = fold(_content(written))
     if not local:
         raise MalformedError("empty local part")
     key = _write(local)
-    require_length(key, MAX_LOCAL, "local part")
+    require_text(key, MAX_LOCAL, "local part")
     return local, key
 
 

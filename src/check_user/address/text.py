@@ -36,14 +36,17 @@ class MalformedError(Exception):
     """Raised within this package where a text breaks the syntax; its doors return Malformed."""
 
 
-def require_length(text: str, limit: int, what: str) -> None:
-    """Refuse ``text`` when it is longer than ``limit`` octets of UTF-8."""
-    if len(text) > limit or len(text.encode()) > limit:
-        raise MalformedError(f"{what} over {limit} octets")
+def require_text(text: str, limit: int, what: str) -> None:
+    """Refuse more than ``limit`` octets of UTF-8, before looking at them, and what isn't text."""
+    if len(text) <= limit:
+        require_characters(text)
+        if len(text.encode()) <= limit:
+            return
+    raise MalformedError(f"{what} over {limit} octets")
 
 
 def require_characters(text: str) -> None:
-    """Refuse invalid UTF-8 (as ``surrogateescape`` shows it) and control characters."""
+    """Refuse invalid UTF-8, which shows as lone surrogates, and control characters."""
     if text.isprintable():
         return
     if SURROGATE.search(text):

@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from check_user.address import Address, Domain
 from check_user.app.build import Report, build_check, open_directory
 from check_user.check import Check, Decision
 from check_user.config import Settings
 from check_user.directory import Directory, Presence, Status, Step, Trace, Unavailable
+
+PATIENCE = 5.0
+"""Seconds that the directory has to let go; a driver that doesn't must not keep the command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ def asking(settings: Settings, report: Report) -> Iterator[Ask]:
     Raises Misconfigured. Without a database every answer that needs it is a fault, as it would be
     for a mail server.
     """
+    asked: set[asyncio.Task[Any] | None] = set()
     opened: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event, Check]] = Future()
 
     async def work() -> None:
@@ -53,16 +58,26 @@ def asking(settings: Settings, report: Report) -> Iterator[Ask]:
         loop = asyncio.get_running_loop()
         opened.set_result((loop, over, build_check(settings, directory)))
         await over.wait()
+        # Whoever read the answers may have gone; what was asked ends by its own deadline.
+        await asyncio.gather(*filter(None, asked))
         await directory.aclose()
+
+    async def decide(check: Check, text: str) -> Answer:
+        task = asyncio.current_task()
+        asked.add(task)
+        try:
+            return await _decide(check, text)
+        finally:
+            asked.discard(task)
 
     thread = threading.Thread(target=asyncio.run, args=(work(),), name="lookups", daemon=True)
     thread.start()
     loop, over, check = opened.result()
     try:
-        yield lambda text: asyncio.run_coroutine_threadsafe(_decide(check, text), loop)
+        yield lambda text: asyncio.run_coroutine_threadsafe(decide(check, text), loop)
     finally:
         loop.call_soon_threadsafe(over.set)
-        thread.join()
+        thread.join(PATIENCE)
 
 
 async def _decide(check: Check, text: str) -> Answer:

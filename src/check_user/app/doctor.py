@@ -51,17 +51,19 @@ def _secrecy(settings: Settings) -> list[Finding]:
 
 
 async def _door(door: Door) -> list[Finding]:
-    subject = f"listen {door.listen}"
+    subject, address = f"door {door.name}", door.listen.address
     try:
         listener = await bind(door.endpoint)
     except ListenError as error:
         if not _is_served(door.endpoint):
             return [Finding(Level.ERROR, subject, str(error), "correct listen=")]
-        findings = [Finding(Level.OK, subject, "is open already (check_user itself, if it runs)")]
+        findings = [
+            Finding(Level.OK, subject, f"{address} is open already (by check_user, if it runs)")
+        ]
         path = door.endpoint.path if isinstance(door.endpoint, Unix) else ""
         return findings + (_who_may_connect(subject, path) if path else [])
     try:
-        findings = [Finding(Level.OK, subject, "can be opened")]
+        findings = [Finding(Level.OK, subject, f"{address} can be opened")]
         return findings + (_who_may_connect(subject, listener.path) if listener.path else [])
     finally:
         listener.close()
@@ -86,9 +88,9 @@ def _who_may_connect(subject: str, path: str) -> list[Finding]:
         return []
     may = [user.pw_name for user in present if _may_connect(user, path)]
     if may:
-        return [Finding(Level.OK, subject, f"may be used by {', '.join(may)}")]
+        return [Finding(Level.OK, subject, f"{path} may be used by {', '.join(may)}")]
     names = ", ".join(user.pw_name for user in present)
-    message = f"none of the mail servers' users here ({names}) may connect"
+    message = f"none of the mail servers' users here ({names}) may connect to {path}"
     advice = "socket_group= one of their groups, and a folder that they can enter"
     return [Finding(Level.WARNING, subject, message, advice)]
 

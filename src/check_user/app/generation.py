@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,9 @@ async def _read(path: Path) -> Settings:
 
 
 async def _bind(settings: Settings, door: Door) -> Listener:
+    if not door.listen.line:  # the default, in a folder of ours, which a reboot removes
+        with suppress(OSError):
+            Path(door.listen.address.removeprefix("unix:")).parent.mkdir(mode=0o755)
     try:
         return await bind(door.endpoint)
     except ListenError as error:

@@ -154,7 +154,7 @@ class Service:
                 if endpoint not in self._doors:
                     self._doors[endpoint] = (door, self._server(door, limits))
                     started.append(endpoint)
-                await self._start(new, door, listener)
+                self._start(new, door, listener)
         except BaseException:
             for endpoint in started:
                 await self._doors.pop(endpoint)[1].drain(0)
@@ -173,9 +173,9 @@ class Service:
             limits=limits,
         )
 
-    async def _start(self, new: Generation, door: Door, listener: Listener) -> None:
+    def _start(self, new: Generation, door: Door, listener: Listener) -> None:
         try:
-            await self._doors[door.endpoint][1].start(listener)
+            self._doors[door.endpoint][1].start(listener)
         except OSError as error:
             message = f"{door.listen.address}: {error.strerror}"
             raise ConfigError(new.settings.file, door.listen.line, "listen", message) from None

@@ -1,10 +1,10 @@
 """How many clients the process may have at once, so that the database never lacks a descriptor.
 
 Every client costs a file descriptor. If clients may take the last one, the directory can't open a
-connection, and every answer is DENYSOFT. So a number of descriptors is kept back, and one
-:class:`Capacity`, shared by all servers of the process, counts the clients. A client beyond it is
-accepted and closed at once: it learns in a millisecond what it would else learn by a timeout, and
-the listening socket never stays readable, which would keep the event loop awake.
+connection, and every answer is DENYSOFT. So a number of descriptors
+is kept back, and one :class:`Capacity`, shared by all servers of the process, counts the clients. A
+client beyond it is accepted and closed at once: it learns in a millisecond what it would else learn
+by a timeout.
 """
 
 from __future__ import annotations

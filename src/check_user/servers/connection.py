@@ -51,8 +51,8 @@ class Owner(Protocol):
     limits: Limits
     decide: Decide
 
-    def joined(self, connection: Connection) -> bool:
-        """Count the connection in; False when there is no room for it."""
+    def joined(self, connection: Connection) -> None:
+        """The connection has begun."""
         ...
 
     def left(self, connection: Connection) -> None:
@@ -115,17 +115,12 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
-        transport = cast("asyncio.Transport", transport)
-        if not self._owner.joined(self):
-            transport.close()
-            return
-        transport.set_write_buffer_limits(high=self._owner.limits.unread)
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(high=self._owner.limits.unread)
+        self._owner.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone; nobody waits for its answers any more."""
-        if self._transport is None:
-            return
         self._transport = None
         for due in self._due:
             if isinstance(due, _Due):
@@ -135,15 +130,13 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """It asks."""
-        if self._transport is not None and self._mark is not Mark.CLOSE:
+        if self._mark is not Mark.CLOSE:
             self._codec.feed(data)
             self._more = True
             self._turn()
 
     def eof_received(self) -> bool:
         """It asks no more, and may still want its answers: keep the connection."""
-        if self._transport is None:
-            return False
         self._ended = True
         self._codec.feed(b"")
         self._more = self._mark is not Mark.CLOSE

@@ -97,25 +97,18 @@ class Listener:
         self.sockets = sockets
         self.path = path
         self._file = _identity(path) if path else None
-
-    @property
-    def addresses(self) -> list[str]:
+        self.addresses = [f"unix:{path}"] if path else [_inet_text(each) for each in sockets]
         """Where clients find it, in the configuration's form, with the port that was chosen."""
-        return [f"unix:{self.path}"] if self.path else [_inet_text(each) for each in self.sockets]
 
     def is_intact(self) -> bool:
         """Tell whether clients find this listener: it is open, and the socket file is its own."""
         is_open = all(each.fileno() >= 0 for each in self.sockets)
         return is_open and (not self.path or _identity(self.path) == self._file)
 
-    def unlink(self) -> None:
-        """Remove the socket's file, if it is still its own, so that no new client comes."""
+    def close(self) -> None:
+        """Remove the socket's file, if it is still its own, and close. May be called twice."""
         if self.path and self.is_intact():
             Path(self.path).unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """Remove the file and close. For a listener that no server has taken."""
-        self.unlink()
         for each in self.sockets:
             each.close()
 

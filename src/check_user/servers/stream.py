@@ -17,12 +17,14 @@ ask again; Postfix does so by itself.
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 
 from check_user.protocols import Codec
+from check_user.servers.accept import Acceptor
 from check_user.servers.capacity import Capacity
 from check_user.servers.connection import Connection, Decide, Limits
-from check_user.servers.listen import BACKLOG, Listener
+from check_user.servers.listen import Listener
 
 TICK = 1.0
 """Seconds between looks at the time limits, and between lines for the log."""
@@ -54,9 +56,9 @@ class StreamServer:
         self._connections: set[Connection] = set()
         self._empty = asyncio.Event()
         self._listener: Listener | None = None
-        self._accepting: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
+        self._welcoming: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._draining = False
 
     @property
     def clients(self) -> int:
@@ -68,26 +70,21 @@ class StreamServer:
         """The listener in use."""
         return self._listener
 
-    async def start(self, listener: Listener) -> None:
+    def start(self, listener: Listener) -> None:
         """Accept clients from ``listener`` and own it; one in use before is closed."""
-        loop = asyncio.get_running_loop()
         self._stop_accepting()
         self._listener = listener
-        for each in listener.sockets:
-            create = loop.create_unix_server if listener.path else loop.create_server
-            self._accepting.append(
-                await create(
-                    lambda: Connection(self, self._codec(), loop), sock=each, backlog=BACKLOG
-                )
-            )
+        self._acceptors = [
+            Acceptor(each, self._capacity, self._welcome, self.report) for each in listener.sockets
+        ]
         if self._timer is None:
-            self._timer = loop.call_later(TICK, self._tick)
+            self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
 
     async def drain(self, seconds: float) -> None:
         """Stop accepting, answer what was asked, close; after ``seconds`` cut off who is left."""
         await asyncio.sleep(0)
         self._stop_accepting()
-        self._draining = True
+        await asyncio.gather(*self._welcoming)
         await asyncio.sleep(0)
         for connection in list(self._connections):
             connection.finish()
@@ -103,15 +100,9 @@ class StreamServer:
             self._timer = None
         self._throttle.tick()
 
-    def joined(self, connection: Connection) -> bool:
-        """Count a client in; False when there is no room for it."""
-        if not self._capacity.enter():
-            self.report(f"refused a client: there are {self._capacity.limit} already")
-            return False
+    def joined(self, connection: Connection) -> None:
+        """A client is here."""
         self._connections.add(connection)
-        if self._draining:
-            connection.finish()
-        return True
 
     def left(self, connection: Connection) -> None:
         """A client has gone."""
@@ -124,12 +115,27 @@ class StreamServer:
         """Pass a line on to the log, if it isn't the second in a second."""
         self._throttle.report(text)
 
+    def _welcome(self, client: socket.socket) -> None:
+        task = asyncio.get_running_loop().create_task(self._connect(client))
+        self._welcoming.add(task)
+        task.add_done_callback(self._welcoming.discard)
+
+    async def _connect(self, client: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(
+                lambda: Connection(self, self._codec(), loop), client
+            )
+        except OSError:  # it has gone before it was here
+            client.close()
+            self._capacity.leave()
+
     def _stop_accepting(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        self._acceptors.clear()
         if self._listener is not None:
-            self._listener.unlink()
-        for server in self._accepting:
-            server.close()
-        self._accepting.clear()
+            self._listener.close()
         self._listener = None
 
     async def _until_empty(self) -> None:

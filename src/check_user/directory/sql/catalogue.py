@@ -32,11 +32,14 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    text,
     union_all,
 )
+from sqlalchemy.dialects.mysql import BIT, YEAR
+from sqlalchemy.dialects.mysql.base import ischema_names
 from sqlalchemy.exc import DBAPIError, NoSuchTableError
 from sqlalchemy.sql import sqltypes
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import NullType, TypeEngine
 
 from check_user.directory import Misconfigured
 from check_user.directory.sql.faults import Fault, classify, describe
@@ -48,6 +51,7 @@ from check_user.directory.sql.templates import (
     EveryDomain,
     Rows,
     UntypedText,
+    as_text,
     compared,
 )
 
@@ -119,7 +123,7 @@ async def _read(
     session: Session, table: str, names: Sequence[str], extra: Sequence[str]
 ) -> Columns:
     """One table with its columns, proven by selecting from them."""
-    found = await session.connection.run_sync(_reflect, table)
+    found = await _reflect(session, table)
     names = [_named(name, found, table) for name in names]
     extra = [_named(name, found, table) for name in extra]
     for name in names:
@@ -152,24 +156,44 @@ def _named(name: str, found: Collection[str], table: str) -> str:
     )
 
 
-def _reflect(connection: Connection, table: str) -> dict[str, TypeEngine[Any]]:
+async def _reflect(session: Session, table: str) -> dict[str, TypeEngine[Any]]:
     """The columns of a table or view, by the database's own catalogue."""
     schema, _, plain = table.rpartition(".")
+    if session.dialect.name in ("mysql", "mariadb"):
+        columns = await _reflect_mysql(session, schema, plain)
+    else:
+        columns = await session.connection.run_sync(_reflect_any, schema, plain)
+    if not columns:
+        raise Misconfigured(f"there is no table or view '{table}' in the database")
+    return columns
+
+
+def _reflect_any(connection: Connection, schema: str, table: str) -> dict[str, TypeEngine[Any]]:
     try:
-        columns = inspect(connection).get_columns(plain, schema or None)
+        columns = inspect(connection).get_columns(table, schema or None)
     except NoSuchTableError:
-        raise Misconfigured(f"there is no table or view '{table}' in the database") from None
+        return {}
     return {column["name"]: column["type"] for column in columns}
+
+
+async def _reflect_mysql(session: Session, schema: str, table: str) -> dict[str, TypeEngine[Any]]:
+    """SQLAlchemy's way, SHOW CREATE TABLE, asks for the right SHOW VIEW where it is a view."""
+    statement = text(
+        "SELECT column_name, data_type FROM information_schema.columns "
+        "WHERE table_schema = coalesce(nullif(:schema, ''), database()) AND table_name = :name"
+    )
+    rows = await session.execute(statement, {"schema": schema, "name": table})
+    return {as_text(name): ischema_names.get(as_text(kind), NullType)() for name, kind in rows}
 
 
 async def _prove(
     session: Session, table: Table, names: Sequence[str], binary: frozenset[str]
 ) -> None:
     """Compare the columns with a text, for no row: it takes the right to, and a type that can."""
-    text = literal("check-user.invalid", UntypedText())
+    nobody = literal("check-user.invalid", UntypedText())
     sides = [compared(table, name, folded, binary) for name in names for folded in (False, True)]
     nothing = literal_column("1") == literal_column("0")  # false() would drop the comparisons
-    statement = select(*table.c).where(nothing, or_(*(side == text for side in sides)))
+    statement = select(*table.c).where(nothing, or_(*(side == nobody for side in sides)))
     try:
         await session.execute(statement, {})
     except DBAPIError as error:
@@ -181,9 +205,10 @@ async def _prove(
 
 def holds_text(kind: TypeEngine[Any]) -> bool:
     """Whether a column of this type can hold an address. An unknown type may (citext, a domain)."""
-    numbers = (sqltypes.Numeric, sqltypes.Integer, sqltypes.Boolean, sqltypes.Date)
-    others = (sqltypes.DateTime, sqltypes.Time, sqltypes.JSON, sqltypes.Uuid, sqltypes.Enum)
-    return not isinstance(kind, numbers + others)
+    numbers = (sqltypes.Numeric, sqltypes.Float, sqltypes.Integer, sqltypes.Boolean, BIT, YEAR)
+    times = (sqltypes.Date, sqltypes.DateTime, sqltypes.Time)
+    others = (sqltypes.JSON, sqltypes.Uuid, sqltypes.Enum)
+    return not isinstance(kind, numbers + times + others)
 
 
 async def folds(session: Session, table: Table, name: str) -> bool:
@@ -205,6 +230,8 @@ async def compares_equal(
     )  # fmt: skip
     try:
         rows = await session.execute(statement, {})
-    except DBAPIError:
+    except DBAPIError as error:
+        if classify(error) in (Fault.SERVER, Fault.BUSY):
+            raise
         return False  # a type that can't be compared so is looked at folded, which is always right
     return bool(rows[0][0])

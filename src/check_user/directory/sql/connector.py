@@ -149,10 +149,11 @@ class Connector:
         opening = asyncio.create_task(self._open_proven(endpoint))
         try:
             await asyncio.wait({opening}, timeout=seconds)
-        finally:
-            if not opening.done():
-                leave(opening)
+        except asyncio.CancelledError:
+            leave(opening)  # also where it is open since a moment ago
+            raise
         if not opening.done():
+            leave(opening)
             raise Unavailable(f"{endpoint}: no connection in {seconds:.1f} s")
         error = opening.exception()
         if error is None:

@@ -65,7 +65,8 @@ class Question:
     slots: tuple[Slot, ...]
     future: asyncio.Future[Answer]
     plain: bool
-    attempts: int = 0
+    attempts: int = 1
+    failures: int = 0
 
     @property
     def waiting(self) -> bool:
@@ -158,12 +159,14 @@ class Pool:
 
     async def close(self) -> None:
         """Let go of everything, without waiting for the server."""
-        self._closed = True
-        self._refuse_all(Unavailable("shutting down"))
+        self._closed, self._broken = True, "shutting down"
+        sessions = [*self._idle, *(batch.session for batch in self._batches)]
+        self._refuse_all(Unavailable(self._broken))
         for task in self._tasks:
             task.cancel()
-        if self._tasks:
-            await asyncio.wait(set(self._tasks), timeout=1.0)
+        ending = {session.ending for session in sessions if session.ending is not None}
+        if self._tasks or ending:
+            await asyncio.wait(self._tasks | ending, timeout=1.0)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
         task = asyncio.create_task(work)
@@ -238,13 +241,10 @@ class Pool:
 
     async def _run(self, batch: Batch) -> None:
         """Ask one batch, and put the connection back, or let go of it."""
-        if batch.scans:
-            timers = [self._loop.call_later(self._timeout * 3, self._give_up, batch)]
-        else:
-            timers = [
-                self._loop.call_later(self._soft, self._doubt, batch),
-                self._loop.call_later(self._timeout, self._give_up, batch),
-            ]
+        timers = [
+            self._loop.call_later(self._soft, self._doubt, batch),
+            self._loop.call_later(self._timeout, self._give_up, batch),
+        ]
         try:
             healthy = await self._exchange(batch)
         finally:
@@ -293,7 +293,7 @@ class Pool:
         healthy = True
         for question in batch.questions:
             if not healthy:
-                self._again([question])
+                self._lose_one(question, f"{batch.session.endpoint}: the connection was lost")
             elif question.waiting:
                 healthy = await self._exchange(Batch(batch.session, [question], batch.begun))
         return healthy
@@ -302,22 +302,35 @@ class Pool:
         """The connection broke: ask once more on a new one."""
         self._drop_idle()
         for question in batch.questions:
-            if question.attempts:
-                question.settle(Unavailable(f"{batch.session.endpoint}: {describe(error)}"))
-        self._again(batch.questions)
+            self._lose_one(question, f"{batch.session.endpoint}: {describe(error)}")
+
+    def _lose_one(self, question: Question, cause: str) -> None:
+        """A question that is asked elsewhere too waits for that; the last failure decides."""
+        self._again([question])
+        question.failures += 1
+        if question.failures == question.attempts:
+            question.settle(Unavailable(cause))
 
     def _again(self, questions: Iterable[Question]) -> None:
         """Put questions that were asked once in front of the queue."""
         for question in questions:
-            if question.waiting and not question.attempts:
-                question.attempts = 1
+            if question.waiting and question.attempts == 1:
+                question.attempts = 2
                 self._queue.appendleft(question)
         self._pump_soon()
 
     # When a connection is silent
 
     def _doubt(self, batch: Batch) -> None:
-        """Nothing came for a while: ask a second time, on a new connection."""
+        """Nothing came for a while: ask a second time, on a new connection.
+
+        A scan isn't asked twice; but while nobody else is heard either, it doesn't take the place
+        of a connection that may be opened.
+        """
+        if batch.scans:
+            batch.doubted = self._heard < batch.begun
+            self._pump_soon()
+            return
         batch.doubted = True
         self._drop_idle()
         self._connector.turn_from(batch.session.endpoint, "is silent")

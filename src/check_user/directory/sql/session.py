@@ -45,6 +45,7 @@ class Session:
         self.endpoint = endpoint
         self.opened = asyncio.get_running_loop().time()
         self.connection = connection
+        self.ending: asyncio.Future[Any] | None = None
         self._stale = stale
         self._process = os.getpid()
 
@@ -65,9 +66,15 @@ class Session:
         return result.fetchall()
 
     def abort(self) -> None:
-        """Close the connection at once, without a word to the server; again does no harm."""
+        """Close the connection at once, without a word to the server; again does no harm.
+
+        ``ending`` is done when nothing of it is left, where the driver has a thread (aiosqlite),
+        which may not outlive the event loop.
+        """
         connection = self.connection.sync_connection
         if connection is not None and not connection.invalidated:
+            stop = getattr(connection.connection.driver_connection, "stop", None)
+            self.ending = stop() if stop else None
             # Outside of a coroutine SQLAlchemy closes the socket without a farewell.
             connection.invalidate()
 

@@ -121,27 +121,21 @@ class Enabled:
 
     column: str
     value: str
-    number: Decimal | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "number", _number(_ascii_lower(self.value.strip())))
 
     def accepts(self, stored: object) -> bool:
         """Whether ``stored`` is the value that was configured."""
-        if stored in (b"\0", b"\1"):  # BIT(1) of MySQL
-            return self.accepts(stored == b"\1")
+        wanted = _folded(self.value)
+        if stored in (b"\0", b"\1"):
+            stored = stored == b"\1"  # BIT(1) of MySQL
         if isinstance(stored, bool | int | float | Decimal):
-            return stored == self.number
-        return stored is not None and _ascii_lower(as_text(stored).strip()) == _ascii_lower(
-            self.value.strip()
-        )
+            return stored == _number(wanted)
+        return stored is not None and _folded(as_text(stored)) == wanted
 
 
 def _number(text: str) -> Decimal | None:
     """What a text means as a number, or as a boolean."""
-    for meaning, words in enumerate((FALSE, TRUE)):
-        if text in words:
-            return Decimal(meaning)
+    if text in TRUE or text in FALSE:
+        return Decimal(text in TRUE)
     try:
         return Decimal(text)
     except InvalidOperation:
@@ -152,8 +146,8 @@ TRUE = ("t", "true", "y", "yes", "on")
 FALSE = ("f", "false", "n", "no", "off")
 
 
-def _ascii_lower(text: str) -> str:
-    return text.translate(_LOWER)
+def _folded(text: str) -> str:
+    return text.strip().translate(_LOWER)
 
 
 _LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
