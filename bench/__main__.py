@@ -53,7 +53,7 @@ def main() -> None:
     setting = _setting(options, databases, load_before, time.monotonic() - began)
     for lines in (report.rates(results), report.ratios(results), report.goals(results)):
         print("\n", *lines, sep="\n")
-    options.output.write_text(report.document(results, setting, (ROOT / "how.md").read_text()))
+    options.output.write_text(report.document(results, setting))
     print(f"\n{options.output} is written.")
 
 

@@ -15,6 +15,36 @@ RESIDENT_LIMIT = 60.0
 DRIVER_SHARE = 0.5
 """Of the bare driver's rate on sixteen connections, that a door with sixteen clients must reach."""
 
+HOW = """\
+## How to read it
+
+Read ratios, not absolute figures: the load generator, check_user and the database share the
+machine's processors, other work may run on it, and virtual ones drift. All contenders have one run
+a round, in random order, and a ratio is taken within a round; the tables show medians. Differences
+under about 15 % are noise. With one client or one connection the figures have two levels, and it is
+chance which one a run has: a wake-up costs much more when both sides are on different processors.
+
+- `policy`, `socketmap` (map `recipients`), `line`: `check-user serve` with its default settings and
+  its log, a line for each decision, written to a file. Sixteen clients are sixteen connections in
+  lock step: each sends a question, waits for the answer, compares it, and sends the next. All
+  sockets are unix sockets.
+- The load: half of the addresses are stored, half are unknown at one of our domains, in random
+  order. A known address is one question to the database; an unknown one is two in MariaDB and three
+  in PostgreSQL and SQLite, which compare case, so that there is a second, folded look (it has its
+  index). `policy, all known` is the same door without the unknown ones. Questions of lookups that
+  wait at the same time share a statement.
+- `aiosqlite`, `asyncmy`, `asyncpg`: the bare driver in a process of its own on uvloop, with held
+  connections and, where it can, a prepared statement; `SELECT email FROM users WHERE email = ...`,
+  one for each address, known or not, rows compared. "Clients" are connections.
+- `postmap`: `postmap -q -` on Postfix's own `mysql:` map with the same SELECT: one connection, one
+  key after the other. The time that it takes to start is subtracted.
+- `null server`: doors in C that answer without looking anything up: the most that the load
+  generator can measure. A row that comes near would be the generator's limit, not check_user's.
+- Latencies are from before the write of a question to after the read of its answer. "CPU" is
+  `check-user serve`'s own time for each answer, in the kernel too. "Resident" is the peak (VmHWM)
+  of the process after all runs.
+- Every answer was compared; one wrong answer ends the run without a report."""
+
 Key = tuple[str, str, int]
 """A contender's name, database and number of clients."""
 
@@ -101,7 +131,7 @@ def _middle(values: Sequence[float | None]) -> str:
     return f"{median(measured):.0f}" if measured else ""
 
 
-def document(results: Results, setting: Sequence[str], how: str) -> str:
+def document(results: Results, setting: Sequence[str]) -> str:
     """The whole of ``docs/benchmarks.md``; ``setting`` are the lines about this run."""
     return "\n".join(
         [
@@ -125,6 +155,7 @@ def document(results: Results, setting: Sequence[str], how: str) -> str:
             "",
             *setting,
             "",
-            how,
+            HOW,
+            "",
         ]
     )

@@ -1,20 +1,20 @@
-"""Fuzz the socketmap codec: ``fuzz/fuzz_socketmap.py [-runs=N] [libFuzzer's options] [FOLDER]``.
+"""Fuzz the socketmap codec; the rules are in ``codec.py``.
 
-The rules are in ``codec.py``.
+fuzz/fuzz_socketmap.py [-runs=N] [libFuzzer's options] [FOLDER]
 """
+
+import sys
+from pathlib import Path
 
 import atheris
 
 with atheris.instrument_imports(include=["check_user"]):
-    from check_user.protocols.socketmap import REQUEST_LIMIT, SocketmapCodec
+    from check_user.protocols.socketmap import SocketmapCodec
 
-from codec import Target, fuzz
+sys.path.append(str(Path(__file__).parents[1]))  # run as a program, it finds only its own folder
+from fuzz.codec import fuzz
 
-TARGET = Target(
-    SocketmapCodec,
-    rb"[0-9]+:(?:OK .+|NOTFOUND |TEMP [ -~]+),",
-    bound=REQUEST_LIMIT + 8,
-)
+ANSWER = rb"[0-9]+:(?:OK .+|NOTFOUND |TEMP [ -~]+),"
 
 if __name__ == "__main__":
-    fuzz("socketmap", TARGET)
+    fuzz("socketmap", SocketmapCodec, ANSWER)

@@ -1,5 +1,6 @@
 """The address: laws over every text, and a bound on the work for any."""
 
+import gc
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -65,18 +66,23 @@ SLOWEST = [
 
 
 def calls(function: Callable[[], object]) -> int:
-    """Count the calls, in Python and into C, that ``function`` makes."""
+    """Count the calls, in Python and into C, that ``function`` makes.
+
+    The garbage collector waits: its callbacks (hypothesis has one) would be counted too.
+    """
     count = 0
 
     def profile(_frame: object, event: str, _argument: object) -> None:
         nonlocal count
         count += event in ("call", "c_call")
 
+    gc.disable()
     sys.setprofile(profile)
     try:
         function()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return count
 
 

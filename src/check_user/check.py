@@ -18,7 +18,9 @@ It doesn't log, count or cache: ``telemetry`` wraps it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from check_user import verdict
 from check_user.address import Address, Malformed, Unqualified, parse, parse_domain
@@ -66,21 +68,16 @@ class Check:
         domain = parse_domain(text)
         if isinstance(domain, Malformed):
             return Decision(verdict.MALFORMED, "", str(domain))
-        try:
-            async with asyncio.timeout(self._timeout):
-                presence = await self._directory.find_domain(domain, trace)
-        except Exception as error:  # noqa: BLE001 - a door to the outside: every failure is DENYSOFT
-            return Decision(verdict.FAULT, domain.key, describe(error))
+        presence = await self._in_time(self._directory.find_domain(domain, trace))
+        if isinstance(presence, str):
+            return Decision(verdict.FAULT, domain.key, presence)
         say = verdict.known if presence is Presence.KNOWN else verdict.foreign
         return Decision(say(domain.key), domain.key)
 
     async def _decide_address(self, address: Address, trace: Trace | None) -> Decision:
-        try:
-            async with asyncio.timeout(self._timeout):
-                presence = await self._find(address, trace)
-        except Exception as error:  # noqa: BLE001 - a door to the outside: every failure is DENYSOFT
-            return Decision(verdict.FAULT, address.key, describe(error))
-        match presence:
+        match await self._in_time(self._find(address, trace)):
+            case str() as cause:
+                return Decision(verdict.FAULT, address.key, cause)
             case Presence.KNOWN:
                 return Decision(verdict.known(address.for_reply()), address.key)
             case Presence.FOREIGN:
@@ -89,6 +86,19 @@ class Check:
                 return Decision(verdict.known(address.for_reply()), address.key)
             case Presence.UNKNOWN:
                 return Decision(verdict.unknown(address.for_reply()), address.key)
+
+    async def _in_time(self, question: Coroutine[Any, Any, Presence]) -> Presence | str:
+        """Give the answer within the deadline, or the cause why there is none."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await question
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise  # it is we who are no longer wanted
+            return "the lookup was cancelled"
+        except Exception as error:  # noqa: BLE001 - a door to the outside: every failure is DENYSOFT
+            return describe(error)
 
     async def _find(self, address: Address, trace: Trace | None) -> Presence:
         """Ask for the address as it is, then for its bases, the longest first."""
@@ -103,8 +113,7 @@ class Check:
 
 def describe(error: Exception) -> str:
     """One line about a failure, for the log."""
-    if isinstance(error, Unavailable):
-        return str(error)
     if isinstance(error, TimeoutError):
         return "no answer within the deadline"
-    return f"{type(error).__name__}: {error}"
+    text = str(error) if isinstance(error, Unavailable) else f"{type(error).__name__}: {error}"
+    return " ".join(text.split())

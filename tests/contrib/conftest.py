@@ -9,8 +9,12 @@ import pytest
 
 from tests.peers.check_user import CheckUser, StartCheckUser
 from tests.peers.mariadb import MariaDB
+from tests.peers.qpsmtpd import ARGUMENTS, Qpsmtpd, StartHost
 
 DATA = Path(__file__).parents[1] / "data" / "qpsmtpd-2007"
+CONTRIB = Path(__file__).parents[2] / "contrib" / "qpsmtpd"
+SOCKET = "/run/check_user/line.sock"
+"""The path in ``contrib/qpsmtpd/plugins``, once."""
 
 
 @pytest.fixture
@@ -46,3 +50,43 @@ def start_check_user(accounts: MariaDB, peer_folder: Path) -> Iterator[StartChec
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture(params=sorted(ARGUMENTS))
+def start_host(request: pytest.FixtureRequest, peer_folder: Path) -> Iterator[StartHost]:
+    """Start qpsmtpd with what ``contrib/qpsmtpd`` says, the socket's path put in.
+
+    ``before`` is a further plugin, called before check_user.
+    """
+    started: list[Qpsmtpd] = []
+
+    def start(
+        socket: Path, arguments: str = "", *, before: Path | None = None, logger: bool = False
+    ) -> Qpsmtpd:
+        plugins = (CONTRIB / "plugins").read_text()
+        assert plugins.count(SOCKET) == 1
+        plugins = plugins.replace(SOCKET, f"{socket} {arguments}".rstrip())
+        folder = peer_folder / f"host{len(started)}"
+        folder.mkdir()
+        files = [CONTRIB / "check_user"]
+        if before is not None:
+            files.append(before)
+            plugins = f"{before.name}\n{plugins}"
+        host = Qpsmtpd(folder, request.param, plugins, plugin_files=files, logger=logger)
+        started.append(host)
+        host.start()
+        return host
+
+    yield start
+    for host in started:
+        host.stop()
+
+
+@pytest.fixture
+def check_user(start_check_user: StartCheckUser) -> CheckUser:
+    return start_check_user()
+
+
+@pytest.fixture
+def host(check_user: CheckUser, start_host: StartHost) -> Qpsmtpd:
+    return start_host(check_user.line)

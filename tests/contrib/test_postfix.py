@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.contrib.recipients import FOREIGN, KNOWN, UNKNOWN, talking
 from tests.peers.check_user import CheckUser, StartCheckUser
 from tests.peers.mariadb import MariaDB
 from tests.peers.postfix import Postfix
 from tests.peers.process import wait_until
-from tests.peers.smtp import OUTSIDER, RELAY_CLIENT, Session
+from tests.peers.smtp import RELAY_CLIENT, Session
 
 CONTRIB = Path(__file__).parents[2] / "contrib" / "postfix"
 POLICY = "policy"
@@ -32,9 +32,6 @@ SNIPPETS = [
 ADDRESS = "check_user = unix:check_user/"
 OUR_DOMAINS = "relay_domains = ours.example\n"
 
-KNOWN = "known@ours.example"
-UNKNOWN = "unknown@ours.example"
-FOREIGN = "somebody@elsewhere.example"
 SUBDOMAIN = "known@sub.ours.example"
 NOT_YET_ASKED = "nobody@ours.example"
 """Unknown too. Where the domains are a map, an smtpd process remembers for an address (100 of them)
@@ -75,21 +72,13 @@ def site(
     postfix.stop()
 
 
-@contextmanager
-def talking(site: Site, source: str = OUTSIDER) -> Iterator[Session]:
-    """A session of ``source``, after MAIL."""
-    with Session(site.postfix.port, source) as session:
-        session.mail()
-        yield session
-
-
 def code(session: Session, address: str) -> int:
     return session.rcpt(address)[0]
 
 
 def test_each_recipient_gets_its_verdict(site: Site) -> None:
     """Known: 250; unknown: 550 5.1.1; foreign, or below our domain: relaying denied."""
-    with talking(site) as session:
+    with talking(site.postfix) as session:
         assert code(session, KNOWN) == 250
         refusal = session.rcpt(UNKNOWN)
         assert refusal[0] == 550
@@ -102,7 +91,7 @@ def test_each_recipient_gets_its_verdict(site: Site) -> None:
 
 def test_the_text_of_a_refusal(site: Site) -> None:
     """Where check_user says the whole reply, and not only "not found", it is the original's."""
-    with talking(site) as session:
+    with talking(site.postfix) as session:
         text = session.rcpt(UNKNOWN)[1]
     if "_maps" in site.snippet:
         assert "User unknown" in text
@@ -112,7 +101,7 @@ def test_the_text_of_a_refusal(site: Site) -> None:
 
 def test_relay_clients_recipients_are_looked_up_too(site: Site) -> None:
     """A client that may relay: foreign recipients pass, subdomains too; our unknown ones don't."""
-    with talking(site, RELAY_CLIENT) as session:
+    with talking(site.postfix, RELAY_CLIENT) as session:
         assert code(session, FOREIGN) == 250
         assert code(session, SUBDOMAIN) == 250
         assert code(session, UNKNOWN) == 550
@@ -122,7 +111,7 @@ def test_relay_clients_recipients_are_looked_up_too(site: Site) -> None:
 @pytest.mark.fault("DB01", "DB12")
 def test_the_database_killed_and_back(site: Site, accounts: MariaDB) -> None:
     """Killed: 4xx for the known and the unknown; back: the right answers within two seconds."""
-    with talking(site) as session:
+    with talking(site.postfix) as session:
         assert code(session, KNOWN) == 250
         accounts.kill()
         for address in (KNOWN, UNKNOWN):
@@ -138,7 +127,7 @@ def test_the_database_frozen_and_back(site: Site, accounts: MariaDB) -> None:
 
     For one recipient a map is asked up to twice: its domain, then the address.
     """
-    with talking(site) as session:
+    with talking(site.postfix) as session:
         assert code(session, KNOWN) == 250
         accounts.freeze()
         for address in (KNOWN, UNKNOWN):
@@ -153,7 +142,7 @@ def test_the_database_frozen_and_back(site: Site, accounts: MariaDB) -> None:
 @pytest.mark.fault("PC21")
 def test_check_user_killed_and_back(site: Site) -> None:
     """Killed: 4xx, soon; started again: right answers, in the same session."""
-    with talking(site) as session:
+    with talking(site.postfix) as session:
         assert code(session, KNOWN) == 250
         site.check_user.kill()
         for address in (KNOWN, UNKNOWN):
@@ -168,7 +157,7 @@ def test_check_user_killed_and_back(site: Site) -> None:
 @pytest.mark.fault("PC21")
 def test_check_user_restarted_between_two_recipients(site: Site) -> None:
     """Postfix asks anew on a new connection: no 4xx after a restart."""
-    with talking(site) as session:
+    with talking(site.postfix) as session:
         assert code(session, KNOWN) == 250
         site.check_user.restart()
         assert code(session, UNKNOWN) == 550
@@ -179,7 +168,7 @@ def test_check_user_restarted_between_two_recipients(site: Site) -> None:
 @pytest.mark.fault("PC21")
 def test_check_user_hung_and_back(site: Site) -> None:
     """Hung: 4xx by the policy's limit, silence by a socketmap; it goes on: right answers."""
-    with talking(site) as session:
+    with talking(site.postfix) as session:
         assert code(session, KNOWN) == 250
         site.check_user.freeze()
         if site.snippet == POLICY:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,6 @@ from check_user.address import Address, Domain, parse, parse_domain
 from check_user.directory import Directory, Presence
 from check_user.directory.sql import SqlOptions, open_directory
 from tests.peers.database import DatabaseServer
-from tests.peers.mariadb import MariaDB
-from tests.peers.postgresql import PostgreSQL
 
 
 class Backend(ABC):
@@ -142,6 +140,10 @@ class OnServer(Backend):
         """Let the server note what check_user says on connections that it opens from now on."""
 
     @abstractmethod
+    def analyze(self, table: str) -> str:
+        """The statement that lets the server learn how large a table is."""
+
+    @abstractmethod
     def rows_read(self, table: str) -> int:
         """How many rows of ``table`` the server read so far; some servers tell it late."""
 
@@ -175,6 +177,9 @@ class OnMariaDB(OnServer):
             yield lambda: self.execute(said)
         finally:
             self.execute(anew + "0")
+
+    def analyze(self, table: str) -> str:
+        return f"ANALYZE TABLE {table};"
 
     def rows_read(self, table: str) -> int:
         self.execute("SET GLOBAL userstat=1")  # so it counts from the first call on
@@ -212,6 +217,9 @@ class OnPostgreSQL(OnServer):
         finally:
             self.execute("ALTER ROLE check_user RESET log_statement")
 
+    def analyze(self, table: str) -> str:
+        return f"ANALYZE {table};"
+
     def rows_read(self, table: str) -> int:
         counter = f"pg_stat_user_tables WHERE relname = '{table}'"
         return int(*self.execute(f"SELECT seq_tup_read + idx_tup_fetch FROM {counter}"))
@@ -222,13 +230,6 @@ BACKENDS: dict[str, Callable[[pytest.FixtureRequest], Backend]] = {
     "mariadb": lambda request: OnMariaDB(request.getfixturevalue("session_mariadb")),
     "postgresql": lambda request: OnPostgreSQL(request.getfixturevalue("session_postgresql")),
 }
-
-
-async def provide(request: pytest.FixtureRequest, name: str) -> AsyncIterator[Backend]:
-    """One of BACKENDS, for a fixture."""
-    backend = BACKENDS[name](request)
-    yield backend
-    await backend.close()
 
 
 def address(text: str) -> Address:

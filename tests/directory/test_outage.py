@@ -57,9 +57,10 @@ async def test_a_frozen_database(database: DatabaseServer) -> None:
         assert all(answer.soft for answer in answers), answers
         assert not await opening
         assert time.monotonic() - begun <= DEADLINE + AT_ONCE
-        for ask in (held, empty):
-            await eventually(lambda ask=ask: not ask.directory.status().available, 0.5)
-            assert await refused_at_once(ask)
+        both = [held.directory, empty.directory]
+        await eventually(lambda: not any(directory.status().available for directory in both), 0.5)
+        assert await refused_at_once(held)
+        assert await refused_at_once(empty)
         database.thaw()
         assert max(await asyncio.gather(held.until_right(), empty.until_right())) <= BACK
 
@@ -155,7 +156,7 @@ async def fill(server: DatabaseServer, others: AsyncExitStack) -> None:
 
 @pytest.mark.fault("DB09")
 async def test_a_full_server(small: DatabaseServer) -> None:
-    """No room for us: DENYSOFT, at most ten tries a second, right within 2 s of there being room."""
+    """No room for us: DENYSOFT, at most ten tries a second; right within 2 s once there is room."""
     async with asking(small) as ask:
         with connects(small.port) as begun:
             async with AsyncExitStack() as others:
@@ -182,21 +183,23 @@ async def test_a_full_server_takes_nothing_away(small: DatabaseServer) -> None:
 @pytest.mark.fault("DB13")
 async def test_a_flapping_database(database: DatabaseServer) -> None:
     """A second up, a second down: never a lie, never late, at most ten connects a second."""
-    async with FaultProxy((database.host, database.port)) as proxy:
-        async with asking(database, port=proxy.port) as ask:
-            with connects(proxy.port) as begun:
-                flapping = asyncio.create_task(flap(proxy, 3))
-                rights = 0
-                while not flapping.done():
-                    answers = await asyncio.gather(*(ask.everything() for _ in range(5)))
-                    given = [answer for three in answers for answer in three]
-                    assert all(answer.honest for answer in given), given
-                    rights += sum(answer.right for answer in given)
-                    await asyncio.sleep(0.01)
-                await flapping
-            assert rights
-            assert 2 <= most_in_a_second(begun) <= 10
-            assert await ask.until_right() <= BACK
+    async with (
+        FaultProxy((database.host, database.port)) as proxy,
+        asking(database, port=proxy.port) as ask,
+    ):
+        with connects(proxy.port) as begun:
+            flapping = asyncio.create_task(flap(proxy, 3))
+            rights = 0
+            while not flapping.done():
+                answers = await asyncio.gather(*(ask.everything() for _ in range(5)))
+                given = [answer for three in answers for answer in three]
+                assert all(answer.honest for answer in given), given
+                rights += sum(answer.right for answer in given)
+                await asyncio.sleep(0.01)
+            await flapping
+        assert rights
+        assert 2 <= most_in_a_second(begun) <= 10
+        assert await ask.until_right() <= BACK
 
 
 async def flap(proxy: FaultProxy, times: int) -> None:

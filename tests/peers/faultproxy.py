@@ -230,7 +230,7 @@ class FaultProxy:
             await connection.run(reader, self.upstream)
         connection.ended = True
         writer.close()
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):
             await writer.wait_closed()
         self._tasks.discard(task)
 

@@ -1,7 +1,8 @@
 """Postfix 3.7 with a configuration folder and a queue of its own, beside any other instance.
 
 smtpd and trivial-rewrite run chrooted to the queue, as on Debian. Accepted mail is discarded. The
-configuration is dated back: Postfix waits up to two seconds with a main.cf that is just written.
+configuration is dated back: Postfix waits up to two seconds with a main.cf that is just written. A
+session may have as many errors as a test needs.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ local_recipient_maps =
 disable_dns_lookups = yes
 smtpd_peername_lookup = no
 smtpd_error_sleep_time = 0
+smtpd_hard_error_limit = 10000
 maillog_file = {folder}/mail.log
 maillog_file_prefixes = /
 """

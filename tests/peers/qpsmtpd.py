@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from tests.peers.process import Server, free_port, program
 from tests.peers.smtp import RELAY_CLIENT, Session
@@ -97,3 +98,11 @@ class Qpsmtpd(Server):
         copy = self.folder / f"qpsmtpd-{self.kind}"
         copy.write_text(text.replace(call, call + ", 1"))
         return copy
+
+
+class StartHost(Protocol):
+    """Starts qpsmtpd with check_user at a ``line`` door; ``arguments`` are further ones of it."""
+
+    def __call__(
+        self, socket: Path, arguments: str = "", *, before: Path | None = None, logger: bool = False
+    ) -> Qpsmtpd: ...

@@ -179,8 +179,8 @@ class Settings:
 
     listen: tuple[Listen, ...] = key(
         values.LISTEN,
-        "A door and where it is open: `policy`, `socketmap` or `line`, then `inet:HOST:PORT` (`*` is "
-        "every interface) or `unix:/PATH`. May be given several times.",
+        "A door and where it is open: `policy`, `socketmap` or `line`, then `inet:HOST:PORT` (`*` "
+        "is every interface) or `unix:/PATH`. May be given several times.",
         (Listen("line", "unix:/run/check_user/line.sock"),),
         group="The doors",
         repeatable=True,

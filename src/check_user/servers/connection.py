@@ -7,11 +7,12 @@ than one turn takes, after the other connections had theirs. While it doesn't wa
 doesn't read either, so what a client sends ahead waits in the kernel and not in our memory.
 
 ``decide(lookup)`` gives a Verdict at once, or an awaitable of one. A verdict at once costs no task.
-Whatever it raises, now or later, is DENYSOFT to the client and one report to the log. When the
-client goes away, the lookups that it still waits for are cancelled.
+Whatever it raises, now or later, is DENYSOFT to the client and one report to the log. An awaitable
+belongs to its lookup alone: when the connection breaks it is cancelled.
 
-Half-closed clients (``nc -N``, Exim's readsocket) get all their answers. On a ProtocolError what
-was asked before it is answered, then the connection is closed.
+Half-closed clients (``nc -N``, Exim's readsocket) get all their answers; a client that has closed
+altogether looks the same until it is written to. On a ProtocolError what was asked before it is
+answered, then the connection is closed.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class Limits:
     """What one client may do. Times in seconds of the event loop's (monotonic) clock."""
 
     idle: float = 3600.0
-    """Silence between questions: Postfix keeps a policy connection for hours if it is used."""
+    """Silence between questions. Postfix itself closes after 10 s (socketmap) or 300 s (policy)."""
     rest: float = 10.0
     """From the first octet of a question to its last."""
     stall: float = 10.0
@@ -42,7 +43,8 @@ class Limits:
     ahead: int = 64
     """Questions that are looked up at once for one client, and the most that one turn takes."""
     unread: int = 65536
-    """Octets of answers that wait for a client that doesn't read, before we stop answering it."""
+    """Octets of answers that may wait for a client that doesn't read. With more it gets no answer
+    and isn't read from; the answers of one turn may come on top."""
 
 
 class Owner(Protocol):
@@ -187,7 +189,7 @@ class Connection(asyncio.Protocol):
 
     def _turn(self) -> None:
         """Take questions, write the answers that are due, and see what comes next."""
-        if self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             return
         before = self._mark
         sent = self._send()
@@ -287,7 +289,7 @@ class Connection(asyncio.Protocol):
 
     def _close(self) -> None:
         """Close when what was written has been sent; :meth:`expire` sees to it that it ends."""
-        if self._transport is not None and not self._transport.is_closing():
+        if self._transport is not None:
             self._mark = Mark.CLOSE
             self._since = self._loop.time()
             self._transport.close()

@@ -173,6 +173,10 @@ def _reflect_any(connection: Connection, schema: str, table: str) -> dict[str, T
         columns = inspect(connection).get_columns(table, schema or None)
     except NoSuchTableError:
         return {}
+    except DBAPIError as error:  # SQLite has no such schema
+        if classify(error) is Fault.STATEMENT:
+            return {}
+        raise
     return {column["name"]: column["type"] for column in columns}
 
 

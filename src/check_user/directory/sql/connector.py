@@ -79,10 +79,10 @@ class Connector:
         before, self._preferred = self.current, index
         self._report(f"database host {before} {why}; asking {self.current}")
 
-    async def open(self) -> Session:
+    async def open(self, patience: float | None = None) -> Session:
         """Open and prove a session at the current endpoint, or at the next that answers.
 
-        Raises Unavailable with every endpoint's cause; its ``__cause__`` is the last one's error.
+        ``patience`` is in seconds, for each endpoint. Raises Unavailable with every endpoint's cause; its ``__cause__`` is the last one's error.
         """
         await self._pace()
         causes: list[str] = []
@@ -91,7 +91,9 @@ class Connector:
         for step in range(len(self._endpoints)):
             index = (first + step) % len(self._endpoints)
             try:
-                session = await self._open_within(self._endpoints[index], self._patience)
+                session = await self._open_within(
+                    self._endpoints[index], patience or self._patience
+                )
             except Unavailable as error:
                 causes.append(str(error))
                 last = error.__cause__
@@ -166,6 +168,9 @@ class Connector:
         session = await self._open_session(endpoint)
         try:
             await self._prove(session)
+        except Exception:
+            await session.aclose()
+            raise
         except BaseException:
             session.abort()
             raise

@@ -73,7 +73,7 @@ async def _examine_endpoint(options: SqlOptions, endpoint: Endpoint) -> list[Fin
     except DBAPIError as error:
         findings.append(Finding(Level.ERROR, subject, describe(error), "see the database's log"))
     finally:
-        session.abort()
+        await session.aclose()
     return findings
 
 

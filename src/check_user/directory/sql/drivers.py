@@ -95,7 +95,7 @@ def _mysql_endpoint(host: str, port: int | None) -> Endpoint:
         for path in MYSQL_SOCKETS:
             if Path(path).is_socket():
                 return Endpoint(socket=path)
-    return Endpoint("127.0.0.1" if host == "localhost" else host, port or 3306)
+    return Endpoint(host, port or 3306)
 
 
 def _postgresql_endpoint() -> Endpoint:

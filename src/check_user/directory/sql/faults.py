@@ -49,7 +49,7 @@ POSTGRESQL_SERVER = ("08", "25", "28", "3D", "53", "57", "58", "XX")
 operator intervention, system error, internal error."""
 
 SQLITE_BUSY = ("database is locked", "database table is locked")
-SQLITE_STATEMENT = ("no such table", "no such column", "syntax error", "no such function")
+SQLITE_STATEMENT = ("no such ", "syntax error", "unknown database")
 
 ASYNCPG_STATEMENT = "invalid input for query argument"
 """The column takes no text, and the driver knows before it asks."""

@@ -44,12 +44,16 @@ from check_user.directory.sql.templates import (
 SOFT = 1.0
 """Seconds of silence after which a connection is doubted: a third of the default deadline."""
 
+STARTING = 3.0
+"""Seconds for each host at the start, at least: the catalogue takes a few dozen round trips."""
+
 COMPANY = 0.002
 """Seconds that questions wait for company while another statement is under way: fewer and fuller
 statements cost less than many at a time, and a slow one must not hold the others up."""
 
-WAITING = 4096
-"""Questions in the queue; more are refused at once: a queue without end answers nobody."""
+WAITING = 2048
+"""Questions in the queue; more are refused at once: a queue without end answers nobody, and when
+all of these are given up at one time, the last is still told within its deadline."""
 
 
 class Unstorable(Unavailable):
@@ -136,7 +140,7 @@ class Pool:
     async def start(self) -> None:
         """Open the first connection. Raises Unavailable, or Misconfigured if we aren't let in."""
         try:
-            self._idle.append(await self._connector.open())
+            self._idle.append(await self._connector.open(max(self._timeout, STARTING)))
         except Unavailable as error:
             cause = error.__cause__
             if isinstance(cause, Misconfigured):
@@ -164,7 +168,7 @@ class Pool:
         self._refuse_all(Unavailable(self._broken))
         for task in self._tasks:
             task.cancel()
-        ending = {session.ending for session in sessions if session.ending is not None}
+        ending = {asyncio.create_task(session.aclose()) for session in sessions}
         if self._tasks or ending:
             await asyncio.wait(self._tasks | ending, timeout=1.0)
 

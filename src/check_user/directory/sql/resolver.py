@@ -26,17 +26,17 @@ class Resolver:
         self._underway: dict[str, asyncio.Future[tuple[str, ...]]] = {}
         self._last: dict[str, tuple[str, ...]] = {}
 
-    async def resolve(self, host: str) -> str:
-        """The first address of ``host``; an address is returned as it is. Raises OSError."""
+    async def resolve(self, host: str) -> tuple[str, ...]:
+        """The addresses of ``host``, at least one; an address is its own. Raises OSError."""
         if is_address(host):
-            return host
+            return (host,)
         lookup = self._underway.get(host) or self._begin(host)
         last = self._last.get(host)
         if last is not None:
             await asyncio.wait({lookup}, timeout=PATIENCE)
-            return (lookup.result() if lookup.done() else last)[0]
+            return lookup.result() if lookup.done() else last
         await asyncio.wait({lookup})
-        return lookup.result()[0]
+        return lookup.result()
 
     def _begin(self, host: str) -> asyncio.Future[tuple[str, ...]]:
         loop = asyncio.get_running_loop()

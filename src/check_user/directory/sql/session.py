@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, text
 from sqlalchemy.engine import Dialect
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import Executable
@@ -32,6 +33,7 @@ from check_user.directory.sql.drivers import (
     session_statements,
     url_of,
 )
+from check_user.directory.sql.faults import is_authentication
 from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.resolver import Resolver
 
@@ -45,7 +47,7 @@ class Session:
         self.endpoint = endpoint
         self.opened = asyncio.get_running_loop().time()
         self.connection = connection
-        self.ending: asyncio.Future[Any] | None = None
+        self._ending: asyncio.Future[Any] | None = None
         self._stale = stale
         self._process = os.getpid()
 
@@ -66,17 +68,22 @@ class Session:
         return result.fetchall()
 
     def abort(self) -> None:
-        """Close the connection at once, without a word to the server; again does no harm.
-
-        ``ending`` is done when nothing of it is left, where the driver has a thread (aiosqlite),
-        which may not outlive the event loop.
-        """
+        """Close the connection at once, without a word to the server; again does no harm."""
         connection = self.connection.sync_connection
         if connection is not None and not connection.invalidated:
             stop = getattr(connection.connection.driver_connection, "stop", None)
-            self.ending = stop() if stop else None
+            self._ending = stop() if stop else None
             # Outside of a coroutine SQLAlchemy closes the socket without a farewell.
             connection.invalidate()
+
+    async def aclose(self) -> None:
+        """Abort, and wait a second at most for the driver's thread to end, where it has one.
+
+        aiosqlite's must not outlive the event loop: it hands its results over there.
+        """
+        self.abort()
+        if self._ending is not None:
+            await asyncio.wait({self._ending}, timeout=1.0)
 
 
 class Opener:
@@ -87,21 +94,48 @@ class Opener:
         self._resolver = Resolver()
         self._engines: dict[Endpoint, AsyncEngine] = {}
         self._addresses: dict[Endpoint, str] = {}
+        self._turns: Counter[Endpoint] = Counter()
 
     async def __call__(self, endpoint: Endpoint) -> Session:
         """Open a session on ``endpoint``.
 
+        A name may have several addresses: they are tried in turn, beginning with the one that
+        answered last; a silent one is passed over by the next attempt.
+
         Has no deadline of its own. Raises Misconfigured, OSError or what the driver raises.
         """
+        if not endpoint.host:
+            return await self._open(endpoint)
+        addresses = await self._resolver.resolve(endpoint.host)
+        for _ in addresses[1:]:
+            try:
+                return await self._open_at(endpoint, addresses)
+            except (OSError, DBAPIError) as error:
+                if is_authentication(error):
+                    raise
+        return await self._open_at(endpoint, addresses)
+
+    async def _open_at(self, endpoint: Endpoint, addresses: tuple[str, ...]) -> Session:
+        """Open a session at the address whose turn it is; if it fails, it is the next one's."""
+        turn = self._turns[endpoint]
+        self._addresses[endpoint] = addresses[turn % len(addresses)]
+        try:
+            return await self._open(endpoint)
+        except BaseException:
+            self._turns[endpoint] = turn + 1
+            raise
+
+    async def _open(self, endpoint: Endpoint) -> Session:
         engine = self._engines.get(endpoint) or self._engine(endpoint)
-        if endpoint.host:
-            self._addresses[endpoint] = await self._resolver.resolve(endpoint.host)
         stale = self._watch(endpoint)
         connection = await engine.connect()
         raw = (await connection.get_raw_connection()).dbapi_connection
         session = Session(endpoint, connection, stale)
         try:
             await self._prepare(connection, raw)
+        except Exception:
+            await session.aclose()
+            raise
         except BaseException:
             session.abort()
             raise

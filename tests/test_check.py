@@ -1,0 +1,261 @@
+"""The check: what becomes of what a directory says, and of what it doesn't say."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from check_user.address import Address, Domain
+from check_user.check import Check, Decision
+from check_user.directory import Presence, Status, Trace, Unavailable
+from check_user.verdict import FAULT, MALFORMED, Action, Reason, Verdict
+
+TIMEOUT = 0.2
+
+
+@dataclass
+class Memory:
+    """A directory of a set of keys; waits for ``delay``, raises ``failure``, notes who is asked."""
+
+    keys: frozenset[str] = frozenset()
+    domains: frozenset[str] = frozenset({"x.example"})
+    failure: BaseException | None = None
+    delay: float = 0.0
+    asked: list[str] = field(default_factory=list)
+
+    async def find(self, address: Address, trace: Trace | None = None) -> Presence:
+        await self._ask(address.key)
+        if address.key in self.keys:
+            return Presence.KNOWN
+        return Presence.UNKNOWN if address.domain.key in self.domains else Presence.FOREIGN
+
+    async def find_domain(self, domain: Domain, trace: Trace | None = None) -> Presence:
+        await self._ask(domain.key)
+        return Presence.KNOWN if domain.key in self.domains else Presence.FOREIGN
+
+    async def _ask(self, key: str) -> None:
+        self.asked.append(key)
+        await asyncio.sleep(self.delay)
+        if self.failure is not None:
+            raise self.failure
+
+    def status(self) -> Status:
+        return Status(available=True, sentence="")
+
+    async def aclose(self) -> None:
+        pass
+
+
+def memory(*keys: str) -> Memory:
+    return Memory(frozenset(keys))
+
+
+async def decide(directory: Memory, text: str, delimiters: str = "") -> Decision:
+    return await Check(directory, timeout=TIMEOUT, delimiters=delimiters).recipient(text)
+
+
+async def reason(directory: Memory, text: str, delimiters: str = "") -> Reason:
+    return (await decide(directory, text, delimiters)).verdict.reason
+
+
+async def test_the_verdicts() -> None:
+    """Known and foreign are DECLINED, unknown is DENY; the texts are the original's, with the
+    canonical address."""
+    directory = memory("anna@x.example")
+    verdicts = [
+        (await decide(directory, text)).verdict
+        for text in ("<Anna@X.example>", "bert@X.example", "anna@y.example")
+    ]
+    assert verdicts == [
+        Verdict(Action.DECLINED, Reason.KNOWN, 250, "2.1.5", "Local address 'anna@x.example'"),
+        Verdict(
+            Action.DENY,
+            Reason.UNKNOWN,
+            550,
+            "5.1.1",
+            "Address 'bert@x.example' doesn't exist on this server",
+        ),
+        Verdict(Action.DECLINED, Reason.FOREIGN, 250, "2.1.5", "Foreign address 'anna@y.example'"),
+    ]
+
+
+async def test_a_text_is_ascii() -> None:
+    """An address beyond ASCII is told in ASCII; the decision has its key as it is."""
+    decision = await decide(memory(), "zoë@x.example")
+    assert decision.verdict.text == "Address 'zo\\x{EB}@x.example' doesn't exist on this server"
+    assert decision.address == "zoë@x.example"
+
+
+async def test_postmaster() -> None:
+    """``postmaster`` alone is known without a question; at a domain of ours it is never refused,
+    and at another's it is foreign. Nobody else is so."""
+    directory = memory()
+    assert await reason(directory, "postmaster") is Reason.KNOWN
+    assert await reason(directory, "<PostMaster>") is Reason.KNOWN
+    assert directory.asked == []
+    assert await reason(directory, "Postmaster@X.example") is Reason.KNOWN
+    assert await reason(directory, '"postmaster"@x.example') is Reason.KNOWN
+    assert await reason(directory, "postmaster@y.example") is Reason.FOREIGN
+    assert await reason(directory, "postmasters@x.example") is Reason.UNKNOWN
+    assert await reason(directory, "abuse@x.example") is Reason.UNKNOWN
+
+
+async def test_a_fault_at_postmaster() -> None:
+    """Also for ``postmaster`` nobody can tell without a directory: the domain may be another's."""
+    directory = Memory(failure=Unavailable("away"))
+    assert await reason(directory, "postmaster@x.example") is Reason.FAULT
+
+
+async def test_a_name_without_a_domain() -> None:
+    """A name without a domain is not ours to judge, and nobody is asked."""
+    directory = memory("root@x.example")
+    assert await reason(directory, "root") is Reason.FOREIGN
+    assert directory.asked == []
+
+
+BAD = {
+    "NUL": "a\0b@x.example",
+    "NUL at the end": "anna@x.example\0",
+    "NUL in quotes": '"a\\\0b"@x.example',
+    "control": "anna\r\n@x.example",
+    "invalid UTF-8": b"\xffanna@x.example".decode(errors="surrogateescape"),
+    "a lone surrogate": "anna\ud800@x.example",
+    "ideographic full stop": "anna@x。example",
+    "account of": "anna@℀.example",
+    "soft hyphen": "anna@x.ex\u00adample",
+    "full width": "anna@ｘ.example",
+    "Kelvin sign": "anna@\u212aarl.example",
+    "a local part of 65 octets": "a" * 65 + "@x.example",
+    "an address of 255 octets": "a@" + "b." * 126 + "b",
+    "nothing": "",
+    "20 MB": "a" * 20_000_000 + "@x.example",
+    "20 MB in quotes": '"' + "\\a" * 10_000_000 + '"@x.example',
+}
+
+
+@pytest.mark.fault("SQ12", "SQ13", "SQ20", "SQ21")
+@pytest.mark.parametrize("bad", BAD)
+async def test_a_malformed_address_is_a_definite_answer(bad: str) -> None:
+    """What can't be an address is refused for good, without asking a directory that may be away."""
+    directory = Memory(failure=Unavailable("away"))
+    decision = await decide(directory, BAD[bad])
+    assert decision.verdict == MALFORMED
+    assert decision.verdict.action is Action.DENY
+    assert decision.cause.isprintable()
+    assert directory.asked == []
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        Unavailable("db.internal:3306: secret cause"),
+        RuntimeError("secret cause\nSELECT password"),
+        OSError(5, "secret cause"),
+        MemoryError("secret cause"),
+        RecursionError("secret cause"),
+        AssertionError("secret cause"),
+        TimeoutError("secret cause"),
+        ExceptionGroup("secret cause", [ValueError()]),
+        asyncio.CancelledError("secret cause"),
+    ],
+    ids=lambda failure: type(failure).__name__,
+)
+async def test_any_failure_below_is_soft(failure: BaseException) -> None:
+    """Whatever a directory raises is DENYSOFT with the constant text, for recipients and domains;
+    the cause is one line for the log, and nowhere else."""
+    check = Check(Memory(failure=failure), timeout=TIMEOUT)
+    for decision in (await check.recipient("anna@x.example"), await check.domain("x.example")):
+        assert decision.verdict is FAULT
+        assert (decision.verdict.action, decision.verdict.code) == (Action.DENYSOFT, 451)
+        assert decision.verdict.text == "Internal error - try later"
+        assert decision.cause
+        assert decision.cause.isprintable()
+
+
+async def test_a_caller_may_give_up() -> None:
+    """A door that no longer wants the answer cancels the check, and it ends at once."""
+    asking = asyncio.create_task(decide(Memory(delay=60.0), "anna@x.example"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+
+async def test_the_deadline() -> None:
+    """A directory that doesn't answer is a fault before the timeout is over; one that answers in
+    time is heard. The deadline is one for all the questions of an address."""
+    begun = time.monotonic()
+    decision = await decide(Memory(delay=60.0), "anna@x.example")
+    assert decision.verdict is FAULT
+    assert decision.cause == "no answer within the deadline"
+    assert time.monotonic() - begun < TIMEOUT
+    assert (await decide(Memory(delay=TIMEOUT / 10), "anna@x.example")).verdict is not FAULT
+    begun = time.monotonic()
+    slow = Memory(delay=TIMEOUT / 4)
+    assert await reason(slow, "a+b+c+d+e+f+g+h@x.example", "+") is Reason.FAULT
+    assert time.monotonic() - begun < TIMEOUT
+
+
+async def test_domains() -> None:
+    """A domain is known or foreign; a malformed one is refused without a question."""
+    directory = memory()
+    check = Check(directory, timeout=TIMEOUT)
+    texts = ("X.example", "x.example.", "y.example", "x..example")
+    reasons = [(await check.domain(text)).verdict.reason for text in texts]
+    assert reasons == [Reason.KNOWN, Reason.KNOWN, Reason.FOREIGN, Reason.MALFORMED]
+    assert directory.asked == ["x.example", "x.example", "y.example"]
+
+
+@pytest.mark.fault("SQ23")
+async def test_an_extension() -> None:
+    """With a delimiter, who isn't there as written is there by the address before an extension,
+    the longest first; without one, addresses are looked up as they are."""
+    directory = memory("anna@x.example", "bert+news@x.example", "c-d@x.example")
+    for text in ("anna+a@x.example", "ANNA+a+b@X.example", "bert+news+x@x.example"):
+        assert await reason(directory, text, "+") is Reason.KNOWN, text
+        assert await reason(directory, text) is Reason.UNKNOWN, text
+    for text in ("bert+x@x.example", "bert@x.example", "+anna@x.example", "anna-a@x.example"):
+        assert await reason(directory, text, "+") is Reason.UNKNOWN, text
+    assert await reason(directory, "anna-a@x.example", "+-") is Reason.KNOWN
+    assert await reason(directory, "c-d+e@x.example", "+-") is Reason.KNOWN
+    assert await reason(directory, "anna+a@y.example", "+") is Reason.FOREIGN
+
+
+@pytest.mark.fault("SQ23")
+async def test_an_extension_costs_no_more_than_it_must() -> None:
+    """The bases are asked from the longest to the shortest, until one is there; a foreign domain
+    ends it, and the length of a local part bounds it."""
+    directory = memory("a@x.example")
+    await decide(directory, "a+b+c@x.example", "+")
+    assert directory.asked == ["a+b+c@x.example", "a+b@x.example", "a@x.example"]
+    directory = memory("a+b@x.example")
+    await decide(directory, "a+b+c@x.example", "+")
+    assert directory.asked == ["a+b+c@x.example", "a+b@x.example"]
+    directory = memory()
+    await decide(directory, "a+b+c@y.example", "+")
+    assert directory.asked == ["a+b+c@y.example"]
+    directory = memory()
+    await decide(directory, "a" + "+" * 63 + "@x.example", "+")
+    assert len(directory.asked) <= 64
+
+
+async def test_an_extension_of_the_mail_systems_own_names() -> None:
+    """``postmaster`` with an extension is no postmaster; the mail system's names aren't split."""
+    directory = memory("double@x.example")
+    assert await reason(directory, "postmaster-a@x.example", "-") is Reason.UNKNOWN
+    assert await reason(directory, "double-bounce@x.example", "-") is Reason.UNKNOWN
+
+
+async def test_a_fault_on_the_way_to_a_base() -> None:
+    """When the address isn't there and its base can't be asked, nobody can tell."""
+
+    class Failing(Memory):
+        async def find(self, address: Address, trace: Trace | None = None) -> Presence:
+            if address.local == "anna":
+                raise Unavailable("away")
+            return await super().find(address, trace)
+
+    assert await reason(Failing(), "anna+a@x.example", "+") is Reason.FAULT
