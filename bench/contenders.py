@@ -38,7 +38,8 @@ class WrongError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One run. Latencies and the server's CPU time for each answer are in microseconds."""
+    """One run. Latencies are in microseconds, and so is ``cpu``: check_user's or the driver's own
+    CPU time for each answer."""
 
     rate: float
     p50: float | None = None
@@ -182,7 +183,8 @@ def _bare_driver(stack: ExitStack, database: Database, load: Path, connections: 
         line = answers.readline()
         if not line:
             raise WrongError(f"the bare driver {driver} has ended")
-        return _measured(json.loads(line))
+        result = json.loads(line)
+        return _measured(result, result["cpu_us"])
 
     return Contender(driver, database.name, connections, run)
 

@@ -40,9 +40,10 @@ chance which one a run has: a wake-up costs much more when both sides are on dif
   key after the other. The time that it takes to start is subtracted.
 - `null server`: doors in C that answer without looking anything up: the most that the load
   generator can measure. A row that comes near would be the generator's limit, not check_user's.
-- Latencies are from before the write of a question to after the read of its answer. "CPU" is
-  `check-user serve`'s own time for each answer, in the kernel too. "Resident" is the peak (VmHWM)
-  of the process after all runs.
+- Latencies are from before the write of a question to after the read of its answer.
+- "CPU" is the time that `check-user serve`, or the bare driver's process, had for each answer, in
+  the kernel too. Where other work takes processors away, it says more than the rate.
+- "Resident" is the peak (VmHWM) of the `check-user serve` process after all runs.
 - Every answer was compared; one wrong answer ends the run without a report."""
 
 Key = tuple[str, str, int]

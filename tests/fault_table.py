@@ -17,8 +17,8 @@ PAGE = TESTS.parent / "docs" / "faults.md"
 INTRODUCTION = """\
 # Faults and their tests
 
-What goes wrong around a recipient check, and the tests that show the right answer. Made from the tests by
-`python -m tests.fault_table`; do not edit by hand.
+What goes wrong around a recipient check, and the tests that show the right answer. Made from the
+tests by `python -m tests.fault_table`; do not edit by hand.
 """
 
 

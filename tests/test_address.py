@@ -74,7 +74,7 @@ MALFORMED = {
     NO_LOCAL_PART: r'a..b@x|.a@x|a.@x|.@x|a b@x| a@x|a b|a(b)@x|(b)a@x|"a|"a@x|a"@x|"a"b@x|a."b"@x'
     r'|"a".b@x|"a"""@x|a\@b@x|a,b@x|a;b@x|<<a@x>>|>a@x|a:b@x|"a\|"\é"@x|a.|.',
     NO_LABEL: 'a@x y|a@x |a@ x|a@b@c|a@x>|a@x,y|a@x(c)|a@x:25|a@127.0.0.1]|a@"x"|@r s:a@x',
-    NO_U_LABEL: "a@☃.example|a@É.example|a@\u0301a.example|a@é_.example|a@é-.example"
+    NO_U_LABEL: "a@☃.example|a@\u0301a.example|a@é_.example|a@é-.example"
     "|a@xn--é.example|a@\u00a0x|a@x.é\u200d|a@אa.example",
     "unbalanced angle brackets": "<|<a@x|<@r:a@x|<a@x> ",
     "unbalanced square brackets": "a@[|a@[127.0.0.1|a@[127.0.0.1].",
@@ -341,3 +341,20 @@ def test_a_stored_address_is_read_leniently_at_its_ends_only() -> None:
 def test_two_columns_make_one_key(local: str, name: str, key: str | None) -> None:
     """A local part of its own column may be written or bare; it never spills into the domain."""
     assert canonical_pair(local, name) == key
+
+
+@pytest.mark.parametrize("stored", ["Emil@BÜCHER.example", "emil@BÜCHER.Example "])
+def test_a_stored_domain_in_capitals_is_the_domain(stored: str) -> None:
+    """A table's U-labels in capitals mean the domain; a sender's are malformed."""
+    local, _, domain = stored.partition("@")
+    assert canonical(stored) == "emil@xn--bcher-kva.example"
+    assert canonical_pair(local, domain) == "emil@xn--bcher-kva.example"
+    assert canonical_domain(domain) == "xn--bcher-kva.example"
+    assert isinstance(parse(stored.strip()), Malformed)
+
+
+@pytest.mark.fault("SQ06")
+def test_a_stored_kelvin_sign_is_no_k() -> None:
+    """Reading a stored domain's capitals doesn't make a foreign letter an ASCII one."""
+    assert canonical_domain("\u212aino.example") is None
+    assert canonical("anna@\u212aino.example") is None

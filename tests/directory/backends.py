@@ -200,7 +200,7 @@ class OnPostgreSQL(OnServer):
         self.execute("SET client_min_messages=warning;" + anew + rights + sql)
 
     def text(self, value: str) -> str:
-        return f"convert_from('\\x{value.encode().hex()}'::bytea, 'UTF8')"
+        return f"convert_from(decode('{value.encode().hex()}', 'hex'), 'UTF8')"
 
     @contextlib.contextmanager
     def overhear(self) -> Iterator[Callable[[], list[str]]]:

@@ -67,8 +67,8 @@ async def at_each(
 async def fresh(proxy: FaultProxy, ask: Asking) -> Connection:
     """A connection on which no address was asked for: the statement isn't prepared there."""
     proxy.drop()
-    while (await ask.check.domain("example.org")).verdict.reason is not Reason.KNOWN:
-        await asyncio.sleep(0.01)  # noqa: ASYNC110 - there is no event: it must be asked
+    while (await ask.check.domain("example.org")).verdict.reason is not Reason.KNOWN:  # noqa: ASYNC110 - no event
+        await asyncio.sleep(0.01)
     before = [connection.asked for connection in proxy.connections]
     assert (await ask.check.domain("example.org")).verdict.reason is Reason.KNOWN
     asked = zip(proxy.connections, before, strict=True)

@@ -12,8 +12,8 @@ import pytest
 from check_user.check import Check
 from check_user.directory import Directory, Presence, Unavailable
 from check_user.verdict import Reason
-from tests.directory.accounts import PAIR, TEXT, fits, tables
-from tests.directory.asking import connections
+from tests.directory.accounts import PAIR, TEXT, fits, needs, tables
+from tests.directory.asking import connections, eventually
 from tests.directory.backends import (
     BACKENDS,
     Backend,
@@ -75,19 +75,19 @@ LOOSE = [
 
 @pytest.mark.fault("SQ02", "SQ03", "SQ04", "SQ05", "SQ06", "SQ22")
 @pytest.mark.parametrize(("backend", "column", "loose"), LOOSE, indirect=["backend"])
-@pytest.mark.parametrize("layout", [{}, PAIR], ids=["address", "user and domain"])
-async def test_look_alikes(
-    backend: Backend, column: str, loose: bool, layout: dict[str, str]
-) -> None:
+async def test_look_alikes(backend: Backend, column: str, loose: bool) -> None:
     """Accents, spaces, ignorable characters, expansions, compatibility forms, homographs: whoever
     only looks like somebody isn't there, whatever the collation says; a loose one is reported."""
     backend.fill(tables(backend, [(local, "x.example") for local in LOOK_ALIKES], column))
-    directory = await backend.open(**layout)
     expected = {f"{local}@x.example": Presence.KNOWN for local in LOOK_ALIKES}
     for look_alike in itertools.chain.from_iterable(LOOK_ALIKES.values()):
         expected[f"{look_alike}@x.example"] = Presence.UNKNOWN
-    assert await presences(directory, expected) == expected
-    assert any("looser than" in line for line in backend.reports) is loose, backend.reports
+    pads = backend.name == "mariadb" and "nopad" not in column
+    for layout, reported in (({}, loose), (PAIR, loose or pads)):
+        backend.reports.clear()
+        directory = await backend.open(**layout)
+        assert await presences(directory, expected) == expected
+        assert any("looser than" in line for line in backend.reports) is reported, backend.reports
 
 
 DOMAINS = ("muller.example", "müller.example", "strasse.example", "straße.example")
@@ -95,22 +95,25 @@ DOMAINS = ("muller.example", "müller.example", "strasse.example", "straße.exam
 
 @pytest.mark.fault("SQ02", "SQ05", "SQ21")
 @pytest.mark.parametrize(
-    ("backend", "column"),
-    [case[:2] for case in LOOSE if "ascii" not in case[1]],
+    ("backend", "column"), [case[:2] for case in LOOSE if "ascii" not in case[1]],
     indirect=["backend"],
-)
+)  # fmt: skip
 async def test_look_alikes_of_domains(backend: Backend, column: str) -> None:
     """Of two domains that a collation takes for one, each is ours if it is stored itself, in
     whatever order they are, and neither is for the other's sake."""
-    for ours in (DOMAINS, DOMAINS[::-1], DOMAINS[::2], DOMAINS[1::2]):
-        rows = [("anna", name) for name in ours] * 2
-        backend.fill(tables(backend, rows, column))
-        directory = await backend.open(domain_table="users")
+    cases = (DOMAINS, DOMAINS[::-1], DOMAINS[::2], DOMAINS[1::2])
+    sql = needs(column) + f"CREATE TABLE users (email {column});"
+    for number, ours in enumerate(cases):
+        rows = [(name,) for name in ours for _ in range(2)]
+        sql += f"CREATE TABLE d{number} (domain {column}); {backend.insert(f'd{number}', rows)}"
+    backend.fill(sql)
+    for number, ours in enumerate(cases):
+        directory = await backend.open(domain_table=f"d{number}")
         expected = {name: Presence.KNOWN if name in ours else Presence.FOREIGN for name in DOMAINS}
         found = {name: await directory.find_domain(domain(name)) for name in DOMAINS}
         assert found == expected
-        found = await presences(directory, [f"bert@{name}" for name in ours])
-        assert set(found.values()) == {Presence.UNKNOWN}
+        together = await asyncio.gather(*(directory.find_domain(domain(name)) for name in DOMAINS))
+        assert dict(zip(DOMAINS, together, strict=True)) == expected
         await directory.aclose()
 
 
@@ -291,18 +294,16 @@ async def test_a_file_that_is_moved_away(backend: Backend) -> None:
             await directory.find(address(text))
     assert not path.exists()
     backend.fill(tables(backend, [("new", "x.example")]))
-    async with asyncio.timeout(2.0):
-        while not directory.status().available:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: directory.status().available, 2.0)
     expected = {"new@x.example": Presence.KNOWN, "anna@x.example": Presence.UNKNOWN}
     assert await presences(directory, expected) == expected
 
 
 @pytest.mark.fault("SQ18")
 async def test_rows_of_no_meaning(backend: Backend) -> None:
-    """NULL, empty values and what is no address harm nobody; a row that is there twice is there."""
+    """NULL, empty values and what is no address harm nobody; a row there twice is there."""
     odd = [("", "x.example"), ("anna", "x.example"), ("anna", "x.example"), ("@", "x.example"),
-           ("a b", "x.example"), ("bert", ""), ("carl", "x..example"), ("x.example", "")]  # fmt: skip
+           ("a b", "x.example"), ("bert", ""), ("carl", "x..example"), ("x", "")]  # fmt: skip
     backend.fill(tables(backend, odd) + "INSERT INTO users VALUES (NULL, NULL, NULL);"
                  "INSERT INTO domains VALUES (NULL);"
                  "INSERT INTO users (local_part, domain) VALUES ('anna', NULL);")  # fmt: skip

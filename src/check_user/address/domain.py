@@ -73,9 +73,22 @@ def parse_domain(text: str) -> Domain | Malformed:
 
 
 def canonical_domain(stored: str) -> str | None:
-    """Give the key of a domain as a database holds it, or None when it isn't a domain."""
-    domain = parse_domain(stored.strip(WHITE_SPACE))
+    """Give the key of a domain as a database holds it, or None when it isn't a domain.
+
+    U-labels in capitals aren't valid (IDNA 2008 has no mapping), and whoever sends one is told so;
+    but somebody who typed ``BÜCHER.example`` into a table meant the domain, whose users must not be
+    refused.
+    """
+    stored = stored.strip(WHITE_SPACE)
+    domain = parse_domain(stored)
+    if isinstance(domain, Malformed) and not stored.isascii():
+        domain = parse_domain(lower_letters(stored))
     return None if isinstance(domain, Malformed) else domain.key
+
+
+def lower_letters(text: str) -> str:
+    """Lower-case what isn't ASCII and doesn't become it (the Kelvin sign is no k)."""
+    return "".join(letter if letter.lower().isascii() else letter.lower() for letter in text)
 
 
 def read_domain(text: str) -> Domain:

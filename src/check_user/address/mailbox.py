@@ -7,7 +7,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from check_user.address.domain import PLAIN_NAME, Domain, canonical_domain, read_domain
+from check_user.address.domain import (
+    PLAIN_NAME,
+    Domain,
+    canonical_domain,
+    lower_letters,
+    read_domain,
+)
 from check_user.address.text import (
     WHITE_SPACE,
     Malformed,
@@ -160,8 +166,15 @@ def canonical(stored: str) -> str | None:
     try:
         mailbox = _read_mailbox(stored)
     except MalformedError:
-        return None
+        return _canonical_capitals(stored)
     return mailbox.key if isinstance(mailbox, Address) else None
+
+
+def _canonical_capitals(stored: str) -> str | None:
+    """Read an address whose domain has U-labels in capitals; see :func:`canonical_domain`."""
+    local, _, domain = stored.rpartition("@")
+    lowered = lower_letters(domain)
+    return canonical(f"{local}@{lowered}") if lowered != domain else None
 
 
 def canonical_pair(local: str, domain: str) -> str | None:

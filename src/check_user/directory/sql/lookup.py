@@ -99,7 +99,7 @@ class SqlDirectory:
     ) -> Answer:
         begun = asyncio.get_running_loop().time()
         answer = await self._answer(template, key, slots)
-        if answer.strays:
+        if answer.strays and not template.scans:  # a folded look-alike may be our own folding's
             self._note_strays(key, answer.strays)
         if trace is not None:
             took = (asyncio.get_running_loop().time() - begun) * 1000
