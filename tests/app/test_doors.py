@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from tests.config.test_lines import BASE, FILE, settings, write
 
 from check_user.app.build import sql_options
 from check_user.app.demo import PORTS
 from check_user.app.doors import CODECS, LATER, doors_of
 from check_user.config import ConfigError, parse
 from check_user.servers.listen import Inet, Unix
+from tests.config.test_lines import BASE, FILE, settings, write
 
 
 def test_every_door_has_a_codec_of_its_own() -> None:

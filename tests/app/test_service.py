@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.app.serving import Line, Serving, configure, free_port, resident
 
 KNOWN = "DECLINED known"

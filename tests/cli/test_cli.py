@@ -8,13 +8,12 @@ import pwd
 import re
 import shlex
 import signal
-import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
-from tests.app.serving import Serving, configure, free_port
 
 from check_user import __version__
 from check_user.app.doctor import MAIL_USERS
@@ -22,6 +21,7 @@ from check_user.cli import main
 from check_user.cli.lookup import exit_code
 from check_user.config import reference
 from check_user.verdict import Reason
+from tests.app.serving import Serving, configure, free_port
 
 NO = "doesn't exist on this server"
 
@@ -266,20 +266,22 @@ def test_check_warns_of_a_password_that_all_can_read(tmp_path: Path) -> None:
             assert code == 0
 
 
-def test_check_tells_who_may_connect(tmp_path: Path) -> None:
+def test_check_tells_who_may_connect() -> None:
     """check warns when no mail server's user here may connect to a socket, by mode and owner."""
     here = [user for user in pwd.getpwall() if user.pw_name in MAIL_USERS]
     assert here, "the tests' packages bring a mail server's user"
-    folder = tmp_path
-    while not folder.stat().st_mode & stat.S_IXOTH or folder == tmp_path:
-        folder.chmod(folder.stat().st_mode | 0o111)  # pytest's folders are the test user's alone
-        folder = folder.parent
-    for mode, level in (("0660", "warning"), ("0666", "ok")):
-        code, lines = findings(configure(tmp_path, socket_mode=mode))
-        (line,) = [line for line in lines if "door line" in line and "opened" not in line]
-        assert line.startswith(level)
-        assert here[0].pw_name in line
-        assert code == 0
+    with tempfile.TemporaryDirectory() as name:  # pytest's folders are the test user's alone
+        for folder, socket, level in (
+            (0o755, "0660", "warning"),
+            (0o755, "0666", "ok"),
+            (0o700, "0666", "warning"),
+        ):
+            Path(name).chmod(folder)
+            code, lines = findings(configure(Path(name), socket_mode=socket))
+            (line,) = [line for line in lines if "door line" in line and "opened" not in line]
+            assert line.startswith(level)
+            assert here[0].pw_name in line
+            assert code == 0
 
 
 def test_the_demo_does_what_it_says(tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tests.config.test_lines import FILE, write
 
 from check_user.config import KEYS, ConfigError, parse
+from tests.config.test_lines import FILE, write
 
 LINE = st.tuples(st.sampled_from(list(KEYS)), st.text(max_size=30)).map("=".join)
 

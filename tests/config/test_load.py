@@ -7,7 +7,6 @@ import pickle
 from pathlib import Path
 
 import pytest
-from tests.config.test_lines import BASE, FILE, refusal, settings, write
 
 from check_user.config import (
     KEYS,
@@ -21,6 +20,7 @@ from check_user.config import (
     reference,
 )
 from check_user.config.loader import SEARCHED
+from tests.config.test_lines import BASE, FILE, refusal, settings, write
 
 ROOT = Path(__file__).parents[2]
 

@@ -44,7 +44,7 @@ class Limits:
     """Questions that are looked up at once for one client, and the most that one turn takes."""
     unread: int = 65536
     """Octets of answers that may wait for a client that doesn't read. With more it gets no answer
-    and isn't read from; the answers of one turn may come on top."""
+    and isn't read from; the answers to what it has asked already may come on top."""
 
 
 class Owner(Protocol):
@@ -256,7 +256,7 @@ class Connection(asyncio.Protocol):
     def _send(self) -> bool:
         """Write the answers at the head of the line that are there; tell whether there were any."""
         ready = []
-        while self._due and not self._stalled:
+        while self._due:
             due = self._due[0]
             answer = due.answer if isinstance(due, _Due) else due
             if answer is None:

@@ -82,7 +82,8 @@ class Connector:
     async def open(self, patience: float | None = None) -> Session:
         """Open and prove a session at the current endpoint, or at the next that answers.
 
-        ``patience`` is in seconds, for each endpoint. Raises Unavailable with every endpoint's cause; its ``__cause__`` is the last one's error.
+        ``patience`` is in seconds, for each endpoint. Raises Unavailable with every endpoint's
+        cause; its ``__cause__`` is the last one's error.
         """
         await self._pace()
         causes: list[str] = []
