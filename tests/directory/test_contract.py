@@ -194,6 +194,11 @@ ENABLED = [
     ("boolean", "false", "true", "no"),
     ("decimal(4,2)", "1.00", "0.00", "1"),
 ]
+ENABLED_IN = {
+    "sqlite": [],
+    "mariadb": [("bit(1)", "b'1'", "b'0'", "1"), ("enum('Y','N')", "'Y'", "'N'", "y")],
+    "postgresql": [('"char"', "'y'", "'n'", "Y")],
+}
 
 
 @pytest.mark.fault("SQ18")
@@ -211,7 +216,8 @@ async def test_enabled(backend: Backend) -> None:
         "nobody@off.example": Presence.UNKNOWN,
     }
     sql = ""
-    for number, (column, on, off, _) in enumerate(ENABLED):
+    types = [*ENABLED, *ENABLED_IN[backend.name]]
+    for number, (column, on, off, _) in enumerate(types):
         sql += f"CREATE TABLE u{number} (email {TEXT}, domain {TEXT}, active {column});"
         states = {"on": on, "off": off, "null": "NULL"}
         sql += "".join(
@@ -221,7 +227,7 @@ async def test_enabled(backend: Backend) -> None:
         )
         sql += f"INSERT INTO u{number} VALUES ('a@off.example', 'off.example', {off});"
     backend.fill(sql)
-    for number, (column, _, _, value) in enumerate(ENABLED):
+    for number, (column, _, _, value) in enumerate(types):
         settings = {"email_enabled": "active", "email_enabled_value": value}
         table = {"email_table": f"u{number}", "domain_table": f"u{number}"}
         directory = await backend.open(**table, **settings)

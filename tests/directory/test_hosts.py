@@ -187,4 +187,4 @@ async def test_a_fork(database: DatabaseServer) -> None:
     out, _ = await asyncio.wait_for(process.communicate(), 30)
     said = json.loads(out)
     assert said["parent"] == {"right": 400}
-    assert said["children"] == [{"soft": 20, "session": "RuntimeError"}] * 4
+    assert said["children"] == [{"soft": 20, "session": "refused"}] * 4

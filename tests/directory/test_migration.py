@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from check_user.directory.sql import SqlOptions
+from check_user.directory.sql.lookup import SqlDirectory
 from tests.directory.asking import (
     ACCOUNTS,
     BACK,
@@ -38,17 +39,31 @@ from tests.peers.mariadb import MariaDB
 @pytest.mark.parametrize("table", ["accounts", "domains"])
 async def test_a_locked_table(database: DatabaseServer, table: str) -> None:
     """Locked by a migration: DENYSOFT within 3 s, few statements wait at the server, and none is
-    left 3 s after the last question; unlocked: right within 2 s."""
-    async with asking(database) as ask:
+    left there 3 s after the directory was closed; unlocked: right within 2 s."""
+    async with asking(database) as ask, asking(database) as closed:
         async with locked(database, table):
             answers = await asyncio.gather(*(ask(UNKNOWN) for _ in range(50)))
             assert all(answer.soft for answer in answers), answers
             assert len(running(database)) <= 8
-            await eventually(lambda: not running(database), DEADLINE)
-            waiting = asyncio.gather(*(ask(UNKNOWN) for _ in range(50)))
         assert await ask.until_right(UNKNOWN) <= BACK
-        assert all(answer.honest for answer in await waiting)
-        assert (await ask(KNOWN)).right
+        async with locked(database, table):
+            waiting = asyncio.gather(*(closed(UNKNOWN) for _ in range(50)))
+            await eventually(lambda: running(database))
+            await closed.directory.aclose()
+            assert all(answer.soft for answer in await waiting)
+            await eventually(lambda: not running(database), DEADLINE + 0.5)
+        assert all(answer.right for answer in await ask.everything())
+
+
+@pytest.mark.fault("DB10")
+async def test_what_was_given_up_is_not_asked_again(database: DatabaseServer) -> None:
+    """A connection that we gave up in the very moment in which the server's own limit ended its
+    statement: it is back among the idle ones, and must not be asked for ever."""
+    async with asking(database) as ask:
+        assert isinstance(ask.directory, SqlDirectory)
+        (session,) = ask.directory._pool._idle
+        session.abort()
+        assert all(answer.right for answer in await ask.everything())
 
 
 @pytest.mark.fault("DB10", "DB18")

@@ -58,7 +58,7 @@ async def test_a_frozen_database(database: DatabaseServer) -> None:
         assert not await opening
         assert time.monotonic() - begun <= DEADLINE + AT_ONCE
         both = [held.directory, empty.directory]
-        await eventually(lambda: not any(directory.status().available for directory in both), 0.5)
+        await eventually(lambda: not any(directory.status().available for directory in both))
         assert await refused_at_once(held)
         assert await refused_at_once(empty)
         database.thaw()

@@ -98,8 +98,8 @@ class Connection:
             await self._reply(server_reader)
         finally:
             asking.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
             server.transport.abort()
+            await asyncio.gather(asking, return_exceptions=True)
 
     def end(self, *, reset: bool = False) -> None:
         """End it, orderly or by a reset, unless it has ended."""
@@ -178,6 +178,8 @@ class FaultProxy:
         trace: TracebackType | None,
     ) -> None:
         self.refuse()
+        for _ in range(3):  # what was accepted last comes to _serve after two turns of the loop
+            await asyncio.sleep(0)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks)

@@ -350,7 +350,8 @@ class Pool:
     # Connections
 
     def _is_wanted(self, session: Session) -> bool:
-        return not self._closed and session.endpoint == self._connector.current
+        here = session.endpoint == self._connector.current
+        return here and not self._closed and not session.ended
 
     def _keep(self, session: Session) -> None:
         if self._is_wanted(session) and not self._broken:

@@ -67,6 +67,12 @@ class Session:
         result = await self.connection.execute(statement, values)
         return result.fetchall()
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was aborted or the driver has found it broken: nothing can be asked on it."""
+        connection = self.connection.sync_connection
+        return connection is None or connection.invalidated
+
     def abort(self) -> None:
         """Close the connection at once, without a word to the server; again does no harm."""
         connection = self.connection.sync_connection
