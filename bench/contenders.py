@@ -17,13 +17,12 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from tests.peers.check_user import CheckUser
-from tests.peers.database import DATABASE, PASSWORD, USER
-from tests.peers.process import program, wait_until
-
 from bench.accounts import read_load
 from bench.databases import Database
 from bench.drivers import OF_DATABASE, endless
+from tests.peers.check_user import CheckUser
+from tests.peers.database import DATABASE, PASSWORD, USER
+from tests.peers.process import program, wait_until
 
 DOORS = ("policy", "socketmap", "line")
 CLIENTS = (1, 16)

@@ -17,10 +17,9 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench import accounts
 from tests.peers import mariadb, postgresql
 from tests.peers.database import DatabaseServer
-
-from bench import accounts
 
 TABLES = (
     "CREATE TABLE users (email varchar(255) PRIMARY KEY, maildir varchar(255) NOT NULL)",

@@ -25,9 +25,9 @@ import aiosqlite
 import asyncmy
 import asyncpg
 import uvloop
-from tests.peers.database import DATABASE, PASSWORD, USER
 
 from bench.accounts import read_load
+from tests.peers.database import DATABASE, PASSWORD, USER
 
 SELECT = "SELECT email FROM users WHERE email = "
 

@@ -172,7 +172,7 @@ async def slow(database: DatabaseServer, latency: float) -> list[str]:
         proxy.inject(Fault(latency=latency))
         alone = await ask.everything()
         crowd = await asyncio.gather(*(ask(address) for address in TRUTH for _ in range(50)))
-        assert all(answer.honest for answer in [*alone, *crowd]), (alone, crowd)
+        assert not [answer for answer in [*alone, *crowd] if not answer.honest]
         proxy.inject(HEALTHY)
         assert await ask.until_right() <= BACK
         return [answer.address for answer in alone if answer.right]
