@@ -40,6 +40,7 @@ from sqlalchemy import (
     bindparam,
     cast,
     func,
+    literal_column,
     or_,
     select,
 )
@@ -74,12 +75,14 @@ class UntypedText(UserDefinedType[str]):
 class Answer:
     """What a statement said about one key: whether it is stored; and look-alikes that were not it.
 
-    ``rows`` are the stored rows of the key as text, for ``--explain``.
+    ``rows`` are the stored rows of the key as text, for ``--explain``. ``ours`` says whether the
+    domain is one of ours, where that was asked as well and could be told.
     """
 
     found: bool
     strays: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
+    ours: bool | None = None
 
 
 class Template(Protocol):
@@ -187,19 +190,25 @@ class Rows:
         return self._built[size]
 
     def _build(self, size: int) -> Select[Any]:
-        stored = [self.table.c[name] for name in self.columns]
-        chosen = [*stored, self.table.c[self.enabled.column]] if self.enabled else stored
+        return select(*self.chosen).where(self.condition(size))
+
+    @property
+    def chosen(self) -> list[ColumnElement[Any]]:
+        """The columns of a row: the address, or the user and the domain; then what enables it."""
+        names = [*self.columns, *([self.enabled.column] if self.enabled else [])]
+        return [self.table.c[name] for name in names]
+
+    def condition(self, size: int) -> ColumnElement[bool]:
+        """Which rows are wanted."""
         sides = [compared(self.table, name, self.folded, self.binary) for name in self.columns]
         if len(sides) == 1:
-            condition: ColumnElement[bool] = sides[0].in_([_parameter(i, 0) for i in range(size)])
-        else:
-            condition = or_(
-                *(
-                    and_(*(side == _parameter(i, j) for j, side in enumerate(sides)))
-                    for i in range(size)
-                )
+            return sides[0].in_([_parameter(i, 0) for i in range(size)])
+        return or_(
+            *(
+                and_(*(side == _parameter(i, j) for j, side in enumerate(sides)))
+                for i in range(size)
             )
-        return select(*chosen).where(condition)
+        )
 
     def key(self, row: Row) -> str | None:
         """The canonical key of a stored row, None where it isn't an address."""
@@ -220,17 +229,22 @@ class Rows:
         """See :class:`Template`."""
         if not rows:
             return [NOTHING] * len(asked)
-        stored = [(self.key(row), row) for row in rows]
-        keys = {key for key, _ in asked}
-        strays = tuple(shown(row) for key, row in stored if key not in keys)
-        return [self._answer(key, stored, strays) for key, _ in asked]
+        stored: dict[str | None, list[Row]] = {key: [] for key, _ in asked}
+        strays: list[str] = []
+        for row in rows:
+            # A text that is a key is its own canonical form.
+            key = row[0] if row[0] in stored else self.key(row)
+            if key in stored:
+                stored[key].append(row)
+            else:
+                strays.append(shown(row))
+        return [self._answer(stored[key], tuple(strays)) for key, _ in asked]
 
-    def _answer(
-        self, asked: str, stored: Sequence[tuple[str | None, Row]], strays: tuple[str, ...]
-    ) -> Answer:
-        mine = [row for key, row in stored if key == asked]
-        found = any(self.counts(row) for row in mine)
-        return Answer(found, strays, tuple(shown(row) for row in mine))
+    def _answer(self, rows: Sequence[Row], strays: tuple[str, ...]) -> Answer:
+        if not rows and not strays:
+            return NOTHING
+        found = any(self.counts(row) for row in rows)
+        return Answer(found, strays, tuple(shown(row) for row in rows))
 
 
 @dataclass(slots=True)
@@ -255,18 +269,23 @@ class Domains:
     def statement(self, size: int) -> Select[Any]:
         """See :class:`Template`."""
         if size not in self._built:
-            side = compared(self.table, self.column, self.folded, self.binary)
-            self._built[size] = select(
-                *(
-                    select(self.table.c[self.column])
-                    .where(side == _parameter(i, 0))
-                    .limit(1)
-                    .scalar_subquery()
-                    .label(f"d{i}")
-                    for i in range(size)
-                )
-            )
+            self._built[size] = select(*self.cells(size, 0))
         return self._built[size]
+
+    def cells(self, size: int, place: int) -> list[ColumnElement[Any]]:
+        """A column a slot: the stored domain that compares equal to the slot's value at ``place``.
+
+        The limit stands in the text: as a parameter it would be one more a slot.
+        """
+        side = compared(self.table, self.column, self.folded, self.binary)
+        return [
+            select(self.table.c[self.column])
+            .where(side == _parameter(i, place))
+            .limit(literal_column("1"))
+            .scalar_subquery()
+            .label(f"d{i}")
+            for i in range(size)
+        ]
 
     def answers(
         self, asked: Sequence[tuple[str, Sequence[Slot]]], rows: Sequence[Row]
@@ -332,12 +351,15 @@ def united(answers: Iterable[Answer]) -> Answer:
 
 def domain_answer(key: str, cells: Sequence[object]) -> Answer:
     """Compare the stored domains in ``cells`` with the key that was asked."""
-    stored = [as_text(cell) for cell in cells if cell is not None]
-    if not stored:
+    mine: list[str] = []
+    strays: list[str] = []
+    for cell in cells:
+        if cell is not None:
+            text = as_text(cell)
+            (mine if text == key or canonical_domain(text) == key else strays).append(text)
+    if not mine and not strays:
         return NOTHING
-    mine = tuple(text for text in stored if canonical_domain(text) == key)
-    strays = tuple(text for text in stored if canonical_domain(text) != key)
-    return Answer(bool(mine), strays, mine)
+    return Answer(bool(mine), tuple(strays), tuple(mine))
 
 
 def compared(table: Table, name: str, folded: bool, binary: frozenset[str]) -> ColumnElement[Any]:
