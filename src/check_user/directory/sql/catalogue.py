@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     Column,
@@ -44,6 +44,8 @@ from sqlalchemy.types import NullType, TypeEngine
 from check_user.directory import Misconfigured
 from check_user.directory.sql.faults import Fault, classify, describe
 from check_user.directory.sql.options import SqlOptions
+from check_user.directory.sql.plans import uses_index
+from check_user.directory.sql.recipients import Recipients
 from check_user.directory.sql.session import Session
 from check_user.directory.sql.templates import (
     Domains,
@@ -87,6 +89,22 @@ class Catalogue:
     domain_folded: Domains | None
     every_domain: EveryDomain
     every_domain_folded: EveryDomain
+    recipients: Recipients
+
+    @property
+    def is_case_blind(self) -> bool:
+        """Whether one canonical spelling finds a plain address however its row is spelled."""
+        return self.emails.folds or self.recipients.rows.folded
+
+    @property
+    def knows_addresses(self) -> bool:
+        """Whether the first look at a plain address leaves nothing for a second, folded one."""
+        return self.folded is None or self.recipients.rows.folded
+
+    @property
+    def knows_domains(self) -> bool:
+        """The same of its domain."""
+        return self.domain_folded is None or self.recipients.domains.folded
 
 
 async def read_catalogue(session: Session, options: SqlOptions) -> Catalogue:
@@ -107,16 +125,31 @@ async def read_catalogue(session: Session, options: SqlOptions) -> Catalogue:
         return Domains(name, domains.table, domains.names[0], folded, domains.binary)
 
     second_look = not options.stored_canonical
+    exact, one_domain = rows(folded=False), domain(folded=False)
+    folded = rows(folded=True) if second_look and not emails.folds else None
+    domain_folded = domain(folded=True) if second_look and not domains.folds else None
     return Catalogue(
         emails,
         domains,
-        exact=rows(folded=False),
-        folded=rows(folded=True) if second_look and not emails.folds else None,
-        domain=domain(folded=False),
-        domain_folded=domain(folded=True) if second_look and not domains.folds else None,
-        every_domain=domain(folded=False).unlimited(session.dialect.name),
+        exact=exact,
+        folded=folded,
+        domain=one_domain,
+        domain_folded=domain_folded,
+        every_domain=one_domain.unlimited(session.dialect.name),
         every_domain_folded=domain(folded=True).unlimited(session.dialect.name),
+        recipients=Recipients(
+            await _indexed(session, folded) or exact,
+            await _indexed(session, domain_folded) or one_domain,
+        ),
     )
+
+
+LookT = TypeVar("LookT", Rows, Domains)
+
+
+async def _indexed(session: Session, look: LookT | None) -> LookT | None:
+    """The folded look, where an index serves it: then it needs no exact one before it."""
+    return look if look is not None and await uses_index(session, look) else None
 
 
 async def _read(

@@ -144,9 +144,11 @@ class Connector:
 
     async def _pace(self) -> None:
         """Wait until a new connection may begin."""
-        if len(self._begun) == CONNECTIONS_A_SECOND:
-            await asyncio.sleep(self._begun[0] + 1.0 - self._loop.time())
-        self._begun.append(self._loop.time())
+        now = self._loop.time()
+        full = len(self._begun) == CONNECTIONS_A_SECOND
+        begin = max(now, self._begun[0] + 1.0) if full else now
+        self._begun.append(begin)  # at once, so that nobody else takes this place
+        await asyncio.sleep(begin - now)
 
     async def _open_within(self, endpoint: Endpoint, seconds: float) -> Session:
         opening = asyncio.create_task(self._open_proven(endpoint))

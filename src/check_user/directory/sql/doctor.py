@@ -8,11 +8,10 @@ database can answer.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import Any
 
-from sqlalchemy import Select, func, select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from check_user.directory import Finding, Level, Misconfigured
@@ -20,21 +19,18 @@ from check_user.directory.sql.catalogue import Catalogue, Columns, compares_equa
 from check_user.directory.sql.drivers import Endpoint, dialect_of, endpoints_of
 from check_user.directory.sql.faults import describe
 from check_user.directory.sql.options import SqlOptions
+from check_user.directory.sql.plans import uses_index
 from check_user.directory.sql.session import Opener, Session
 from check_user.directory.sql.templates import (
     Template,
     UntypedText,
     compared,
     octets,
-    parameters,
     shown,
 )
 
 PATIENCE = 60.0
 """Seconds for one of the doctor's statements: counting rows may read a large table."""
-
-PROBE = "check-user.invalid"
-"""A domain that can't exist (RFC 2606), to explain lookups with."""
 
 LOOK_ALIKES = (("é", "e"), ("ß", "ss"), ("a\u200bb", "ab"))
 """Pairs that loose collations take as equal: accents, expansions, ignorable characters."""
@@ -124,39 +120,6 @@ async def _folded_index(
         f"CREATE INDEX ON {columns.table.fullname} ({folded}) where the database can; or "
         "a case-insensitive collation; or, if all is stored in lower case, stored_form=canonical",
     )
-
-
-async def uses_index(session: Session, template: Template) -> bool:
-    """Whether the database would serve this lookup from an index, by its own EXPLAIN."""
-    statement = template.statement(1)
-    places = sum(name.startswith("s0_") for name in statement.compile().params)
-    _, values = parameters([("postmaster", PROBE)[-places:]])
-    match session.dialect.name:
-        case "mysql" | "mariadb":
-            rows = await explain(session, "EXPLAIN", statement, values)
-            return all(row.possible_keys or row.type in (None, "const", "system") for row in rows)
-        case "postgresql":
-            await session.connection.execute(text("SET enable_seqscan = off"))  # for small tables
-            rows = await explain(session, "EXPLAIN", statement, values)
-            return not any("Seq Scan" in row[0] for row in rows)
-        case "sqlite":
-            rows = await explain(session, "EXPLAIN QUERY PLAN", statement, values)
-            return not any(row.detail.startswith("SCAN ") and "CONSTANT" not in row.detail
-                           for row in rows)  # fmt: skip
-        case _:
-            return True
-
-
-async def explain(
-    session: Session, word: str, statement: Select[Any], values: dict[str, str]
-) -> Sequence[Any]:
-    """The database's plan for a statement."""
-    compiled = statement.compile(dialect=session.dialect)
-    bound = {**compiled.params, **values}
-    order = compiled.positiontup
-    given: Any = tuple(bound[name] for name in order) if order is not None else bound
-    result = await session.connection.exec_driver_sql(f"{word} {compiled}", given)
-    return result.fetchall()
 
 
 # What is stored, and how it compares

@@ -154,6 +154,8 @@ def connect_arguments(options: SqlOptions, endpoint: Endpoint) -> dict[str, Any]
             settings = {
                 "application_name": "check_user",
                 "default_transaction_read_only": "on",
+                # Planning costs more than looking up, and every lookup's plan is the same.
+                "plan_cache_mode": "force_generic_plan",
                 "statement_timeout": str(limit),
             }
             return {"server_settings": settings, "ssl": tls or False}

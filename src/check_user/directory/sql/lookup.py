@@ -1,15 +1,20 @@
 """The lookup: which questions make one answer.
 
-For an address::
+For a plain address (ASCII, one spelling)::
 
-    1. exact address        found -> KNOWN                     (one round trip for a known user)
+    1. recipient            the address, and its domain beside it: one round trip for most
+
+For others, and where that could not tell::
+
+    1. exact address        found -> KNOWN
     2. exact domain         not found -> 3, else 4
     3. folded domain        not found -> FOREIGN
     4. folded address       found -> KNOWN, else UNKNOWN
 
 3 and 4 exist where the column compares case-sensitively (PostgreSQL, SQLite, ``_bin``): a row that
 was stored as ``Anna@Example.ORG`` is Anna's all the same. They read the whole table unless there is
-an index on ``lower(trim(column))``; ``stored_form=canonical`` says that there are no such rows.
+an index on ``lower(trim(column))``; with one, the first question uses it and is the only one.
+``stored_form=canonical`` says that there are no such rows.
 
 UNKNOWN is only ever said after the database itself said "no row" to a question whose connection was
 in AUTOCOMMIT, and "ours" for the domain (rule V1). Anything else is raised as Unavailable.
@@ -47,18 +52,33 @@ class SqlDirectory:
     async def find(self, address: Address, trace: Trace | None = None) -> Presence:
         """See :class:`check_user.directory.Directory`."""
         catalogue = self._catalogue
-        answer = await self._ask(
-            catalogue.exact, address.key, self._slots(address.spellings), trace
-        )
+        plain = self._plain(address)
+        if plain is not None:
+            answer = await self._ask(catalogue.recipients, address.key, (plain,), trace)
+        else:
+            slots = self._slots(address.spellings)
+            answer = await self._ask(catalogue.exact, address.key, slots, trace)
         if answer.found:
             return Presence.KNOWN
-        if not await self._is_ours(address.domain, trace):
+        ours = answer.ours
+        if ours is None or not (ours or catalogue.knows_domains):
+            ours = await self._is_ours(address.domain, trace)
+        if not ours:
             return Presence.FOREIGN
-        if catalogue.folded is None:
+        if catalogue.folded is None or (plain is not None and catalogue.knows_addresses):
             return Presence.UNKNOWN
         folded = self._slots(address.folded_spellings)
         answer = await self._ask(catalogue.folded, address.key, folded, trace)
         return Presence.KNOWN if answer.found else Presence.UNKNOWN
+
+    def _plain(self, address: Address) -> Slot | None:
+        """The slot of an address that has one spelling; None for one that has several."""
+        blind = self._catalogue.is_case_blind
+        spellings = address.folded_spellings if blind else address.spellings
+        if len(spellings) != 1 or not address.key.isascii():
+            return None
+        local, domain = spellings[0]
+        return (local, domain) if self._pair else (address.key, domain)
 
     async def find_domain(self, domain: Domain, trace: Trace | None = None) -> Presence:
         """See :class:`check_user.directory.Directory`."""

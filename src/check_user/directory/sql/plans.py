@@ -42,7 +42,8 @@ async def explain(session: Session, word: str, template: Template) -> Sequence[A
     compiled = template.statement(1).compile(dialect=session.dialect)
     places = sum(name.startswith("s0_") for name in compiled.params)
     _, values = parameters([("postmaster", PROBE)[-places:]])
+    bound = {**compiled.params, **values}
     order = compiled.positiontup
-    given: Any = tuple(values[name] for name in order) if order is not None else values
+    given: Any = tuple(bound[name] for name in order) if order is not None else bound
     result = await session.connection.exec_driver_sql(f"{word} {compiled}", given)
     return result.fetchall()

@@ -95,6 +95,7 @@ class Batch:
     questions: list[Question]
     begun: float
     doubted: bool = False
+    task: asyncio.Task[None] | None = None
 
     @property
     def scans(self) -> bool:
@@ -166,16 +167,22 @@ class Pool:
         self._closed, self._broken = True, "shutting down"
         sessions = [*self._idle, *(batch.session for batch in self._batches)]
         self._refuse_all(Unavailable(self._broken))
-        for task in self._tasks:
+        # A statement ends with its connection. To cancel it first would have the driver bid the
+        # server farewell, which may take for ever.
+        running = {batch.task for batch in self._batches if batch.task is not None}
+        for task in self._tasks - running:
             task.cancel()
         ending = {asyncio.create_task(session.aclose()) for session in sessions}
         if self._tasks or ending:
-            await asyncio.wait(self._tasks | ending, timeout=1.0)
+            _, left = await asyncio.wait(self._tasks | ending, timeout=1.0)
+            for task in left:
+                task.cancel()
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     # Bringing questions and connections together
 
@@ -241,7 +248,7 @@ class Pool:
         """From here on the connection is seen at work, not only when the task has its turn."""
         batch = Batch(session, questions, self._loop.time())
         self._batches.add(batch)
-        self._spawn(self._run(batch))
+        batch.task = self._spawn(self._run(batch))
 
     async def _run(self, batch: Batch) -> None:
         """Ask one batch, and put the connection back, or let go of it."""

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlalchemy import CompoundSelect, literal_column, null, select, union_all
+from sqlalchemy import ColumnElement, CompoundSelect, literal_column, null, select, union_all
 
 from check_user.directory.sql.templates import Answer, Domains, Row, Rows, Slot, domain_answer
 
@@ -49,7 +49,8 @@ class Recipients:
             *stored,
             *(null().label(f"d{i}") for i in range(size)),
         ).where(self.rows.condition(size))
-        domains = select(literal_column("1"), *(null() for _ in stored), *cells)
+        other: list[ColumnElement[Any]] = [literal_column("1"), *(null() for _ in stored), *cells]
+        domains = select(*other)
         return union_all(addresses, domains)
 
     def answers(

@@ -31,6 +31,7 @@ from typing import Any, Protocol
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
+    CompoundSelect,
     LargeBinary,
     Select,
     String,
@@ -92,7 +93,7 @@ class Template(Protocol):
     scans: bool
     """It may read the whole table: slow is no sign of a fault."""
 
-    def statement(self, size: int) -> Select[Any]:
+    def statement(self, size: int) -> Select[Any] | CompoundSelect[Any]:
         """The statement with ``size`` slots; parameters are named ``s0_0``, ``s0_1``, ``s1_0``."""
         ...
 
