@@ -54,13 +54,31 @@ FOLDING = [
 @pytest.mark.parametrize(("backend", "column", "folds"), FOLDING, indirect=["backend"])
 async def test_the_second_look(backend: Backend, column: str, folds: bool) -> None:
     """Whoever isn't found is looked for folded, but not where the column folds case and spaces by
-    itself, nor where the configuration says that all is stored in canonical form."""
+    itself, nor where the configuration says that all is stored in canonical form. The domain is
+    asked together with a plain address."""
     backend.fill(tables(backend, STORED, column))
-    one_look, two_looks = ["address", "domain"], ["address", "domain", "address folded"]
+    one_look, two_looks = ["recipient"], ["recipient", "address folded"]
     found = await steps(await backend.open(), "nobody@x.example")
     assert [step.name for step in found] == (one_look if folds else two_looks)
     found = await steps(await backend.open(stored_canonical=True), "nobody@x.example")
     assert [step.name for step in found] == one_look
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "postgresql"], indirect=True)
+async def test_an_index_on_the_folded_form_makes_one_look_of_two(backend: Backend) -> None:
+    """With an index on lower(trim(column)) an unknown user costs one question, and rows that are
+    stored in any case are found by it."""
+    backend.fill(
+        tables(backend, STORED, "text")
+        + "CREATE INDEX folded ON users (lower(trim(email)));"
+        + "CREATE INDEX folded_domains ON domains (lower(trim(domain)));"
+    )
+    directory = await backend.open()
+    for text in ("nobody@x.example", "anna@elsewhere.example", "ANNA@X.example"):
+        assert [step.name for step in await steps(directory, text)] == ["recipient"], text
+    for stored, spellings in STORED.items():
+        for spelling in spellings:
+            assert await directory.find(address(spelling)) is Presence.KNOWN, stored
 
 
 INDEXED = [
@@ -108,6 +126,6 @@ async def test_the_plain_index_serves_sqlite(backend: Backend, column: str) -> N
         + backend.insert("users", [("anna@x.example",)])
     )
     (step,) = await steps(await backend.open(), "anna@x.example")
-    query = step.query.replace(":s0_0", "'anna@x.example'")
-    (plan,) = backend.execute(f"EXPLAIN QUERY PLAN {query}")
-    assert "SEARCH users USING" in plan
+    query = step.query.replace(":s0_0", "'anna@x.example'").replace(":s0_1", "'x.example'")
+    plan = backend.execute(f"EXPLAIN QUERY PLAN {query}")
+    assert any("SEARCH users USING" in line for line in plan)
