@@ -55,6 +55,8 @@ class Domain:
     @property
     def folded_spellings(self) -> tuple[str, ...]:
         """Up to 3 forms to look for where a column's ASCII letters were folded to lower case."""
+        if "xn--" not in self.key:
+            return (self.key,)
         written = self._u_labels()
         return unique(self.key, written, lower(decompose(written)))
 

@@ -92,12 +92,14 @@ class Address:
         Some databases fold ASCII alone (SQLite), most fold every letter; a row that either fold
         finds has both forms here, and its key then tells whether it is this address.
         """
+        domains = self.domain.folded_spellings
+        if self.local.isascii() and not self.key.startswith('"'):
+            return tuple((self.local, domain) for domain in domains)
         locals_: tuple[str, ...] = (self.local,)
         if not self.local.isascii():
             both = (self.local, self.local.lower())
             locals_ = unique(*both, *(lower(decompose(local)) for local in both))
         locals_ = unique(*locals_, *map(_write, locals_))
-        domains = self.domain.folded_spellings
         return tuple((local, domain) for local in locals_ for domain in domains)
 
     def for_reply(self) -> str:

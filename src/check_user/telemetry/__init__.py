@@ -11,9 +11,9 @@ looks for one mail must find it, and the journal's bound keeps a flood from doin
 
 from __future__ import annotations
 
-import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from time import perf_counter, time
 
 from check_user import verdict
 from check_user.check import Decision, describe
@@ -29,6 +29,9 @@ LONGEST_TEXT = 320
 
 Decide = Callable[[Lookup], Awaitable[Verdict]]
 
+_DEBUG = Level.DEBUG
+_DECLINED = Action.DECLINED
+
 
 class Telemetry:
     """Observes ``decide``, which makes a decision of a lookup, and tells ``journal``."""
@@ -37,34 +40,36 @@ class Telemetry:
         """Begin with every count at zero."""
         self._decide = decide
         self._journal = journal
-        self._counts: Counter[tuple[str, Reason]] = Counter()
+        self._counts: defaultdict[tuple[str, str], int] = defaultdict(int)
 
     @property
     def counts(self) -> dict[tuple[str, Reason], int]:
         """How many decisions there were, by door and reason."""
-        return dict(self._counts)
+        return {(door, Reason(word)): number for (door, word), number in self._counts.items()}
 
     def decide(self, door: str) -> Decide:
         """Give the function that answers the lookups of one door."""
 
         async def observed(lookup: Lookup) -> Verdict:
-            started = time.perf_counter()
+            started = perf_counter()
             try:
                 decision = await self._decide(lookup)
             except Exception as error:  # noqa: BLE001 - the last door: every failure is DENYSOFT
                 decision = Decision(verdict.FAULT, "", describe(error))
-            self._observe(door, lookup, decision, time.perf_counter() - started)
+            self._observe(door, lookup, decision, perf_counter() - started)
             return decision.verdict
 
         return observed
 
     def _observe(self, door: str, lookup: Lookup, decision: Decision, seconds: float) -> None:
         said = decision.verdict
-        self._counts[door, said.reason] += 1
-        now = time.time()
-        if said.action is Action.DECLINED and self._journal.level is Level.DEBUG:
-            self._journal.put(Said(now, Level.DEBUG, said.text))
-        self._journal.put(
+        # the word, not the member, whose hash is Python code; as for _DEBUG, see ``record``
+        self._counts[door, said.reason._value_] += 1
+        now = time()
+        journal = self._journal
+        if journal.level is _DEBUG and said.action is _DECLINED:
+            journal.put(Said(now, _DEBUG, said.text))
+        journal.put(
             Decided(
                 now,
                 door,

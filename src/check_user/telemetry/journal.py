@@ -98,12 +98,14 @@ class Journal:
     def _write_batch(self) -> bool:
         batch = [self._queue.popleft() for _ in range(min(BATCH, len(self._queue)))]
         dropped = self.dropped
-        lines = [self.write_as(record) for record in batch]
+        write_as = self.write_as
+        lines = [write_as(record) for record in batch]
         if dropped > self._told:
             message = f"{dropped - self._told} log lines were dropped: the log could not be written"
-            lines.append(self.write_as(Said(time.time(), Level.WARNING, message)))
-        data = "".join(line + "\n" for line in lines).encode("utf-8", "backslashreplace")
-        if not self._write((b"\n" if self._torn else b"") + data):
+            lines.append(write_as(Said(time.time(), Level.WARNING, message)))
+        lines.append("")  # for the last line's end
+        data = "\n".join(lines).encode("utf-8", "backslashreplace")
+        if not self._write(b"\n" + data if self._torn else data):
             self._lost += len(batch)
             return False
         self._told = dropped

@@ -21,7 +21,7 @@ from __future__ import annotations
 import time
 from enum import IntEnum
 from functools import lru_cache
-from json.encoder import encode_basestring_ascii
+from json.encoder import encode_basestring_ascii as _quoted
 from typing import NamedTuple
 
 from check_user.verdict import Reason, Verdict
@@ -34,6 +34,14 @@ class Level(IntEnum):
     INFO = 20
     WARNING = 30
     ERROR = 40
+
+
+# Before Python 3.12 naming an enumeration's member runs Python code (150 ns), and so do ``value``
+# and the hash of a member; ``_value_`` is a plain attribute. What is done for every decision
+# therefore has the members by names of its own.
+_FAULT = Reason.FAULT
+_INFO = Level.INFO
+_WARNING = Level.WARNING
 
 
 class Decided(NamedTuple):
@@ -50,7 +58,7 @@ class Decided(NamedTuple):
     @property
     def level(self) -> Level:
         """A fault is a warning, everything else is information."""
-        return Level.WARNING if self.verdict.reason is Reason.FAULT else Level.INFO
+        return _WARNING if self.verdict.reason is _FAULT else _INFO
 
 
 class Said(NamedTuple):
@@ -81,18 +89,23 @@ def as_text(record: Record) -> str:
 
 def as_json(record: Record) -> str:
     """Write one JSON object, without its line end."""
-    second, thousandth = divmod(int(record.time * 1000), 1000)
-    head = f'{{"time": "{_date(second)}.{thousandth:03}Z", "level": "{_NAMES[record.level]}"'
+    thousandths = int(record.time * 1000)
+    second = thousandths // 1000
+    # str() of a number with a one before it is half the price of a format with leading zeros
+    point = str(1000 + thousandths - second * 1000)[1:]
+    head = f'{{"time": "{_date(second)}.{point}Z", "level": "{_NAMES[record.level]}"'
     if isinstance(record, Said):
-        return f'{head}, "event": "message", "message": {_quoted(record.message)}}}'
-    verdict = record.verdict
-    client = f', "client": {_quoted(record.client)}' if record.client else ""
-    cause = f', "cause": {_quoted(record.cause)}' if record.cause else ""
-    return (
-        f'{head}, "event": "decision", "verdict": "{verdict.action.value}", '
-        f'"reason": "{verdict.reason.value}", "address": {_quoted(record.address)}, '
-        f'"door": "{record.door}", "ms": {record.seconds * 1000:.3f}{client}{cause}}}'
-    )
+        line = f'{head}, "event": "message", "message": {_quoted(record.message)}}}'
+    else:
+        _, door, verdict, address, client, cause, seconds = record
+        client = f', "client": {_quoted(client)}' if client else ""
+        cause = f', "cause": {_quoted(cause)}' if cause else ""
+        line = (
+            f'{head}, "event": "decision", "verdict": "{verdict.action._value_}", '
+            f'"reason": "{verdict.reason._value_}", "address": {_quoted(address)}, '
+            f'"door": "{door}", "ms": {seconds * 1000:.3f}{client}{cause}}}'
+        )
+    return line.replace("\x7f", "\\u007f")  # the one control character that JSON lets through
 
 
 def printable(text: str) -> str:
@@ -103,11 +116,6 @@ def printable(text: str) -> str:
         char if char.isprintable() and char != "\\" else char.encode("unicode_escape").decode()
         for char in text
     )
-
-
-def _quoted(text: str) -> str:
-    quoted = encode_basestring_ascii(text)
-    return quoted.replace("\x7f", "\\u007f")  # the one control character that JSON lets through
 
 
 @lru_cache(maxsize=4)

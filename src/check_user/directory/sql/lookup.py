@@ -48,6 +48,7 @@ class SqlDirectory:
         self._report = report
         self._strays: set[str] = set()
         self._pair = len(catalogue.exact.columns) == 2
+        self._case_blind = catalogue.is_case_blind
 
     async def find(self, address: Address, trace: Trace | None = None) -> Presence:
         """See :class:`check_user.directory.Directory`."""
@@ -73,12 +74,10 @@ class SqlDirectory:
 
     def _plain(self, address: Address) -> Slot | None:
         """The slot of an address that has one spelling; None for one that has several."""
-        blind = self._catalogue.is_case_blind
-        spellings = address.folded_spellings if blind else address.spellings
+        spellings = address.folded_spellings if self._case_blind else address.spellings
         if len(spellings) != 1 or not address.key.isascii():
             return None
-        local, domain = spellings[0]
-        return (local, domain) if self._pair else (address.key, domain)
+        return spellings[0] if self._pair else (address.key, address.domain.key)
 
     async def find_domain(self, domain: Domain, trace: Trace | None = None) -> Presence:
         """See :class:`check_user.directory.Directory`."""

@@ -48,8 +48,11 @@ STARTING = 3.0
 """Seconds for each host at the start, at least: the catalogue takes a few dozen round trips."""
 
 COMPANY = 0.002
-"""Seconds that questions wait for company while another statement is under way: fewer and fuller
-statements cost less than many at a time, and a slow one must not hold the others up."""
+"""Seconds that questions wait for company while ``AT_ONCE`` statements are under way: fewer and
+fuller statements cost less than many at a time, and a slow one must not hold the others up."""
+
+AT_ONCE = 2
+"""One that the database works at, and one whose answers we deal out."""
 
 WAITING = 2048
 """Questions in the queue; more are refused at once: a queue without end answers nobody, and when
@@ -211,7 +214,7 @@ class Pool:
     def _awaits_company(self) -> bool:
         """Whether the queue should grow until the statement that is under way has its answer."""
         running = [b.begun for b in self._batches if not b.scans and not b.doubted]
-        if not running or len(self._queue) >= SIZES[-1]:
+        if len(running) < AT_ONCE or len(self._queue) >= SIZES[-1]:
             return False
         left = max(running) + COMPANY - self._loop.time()
         if left <= 0:
