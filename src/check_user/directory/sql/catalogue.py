@@ -195,7 +195,7 @@ async def _reflect(session: Session, table: str) -> dict[str, TypeEngine[Any]]:
     if session.dialect.name in ("mysql", "mariadb"):
         columns = await _reflect_mysql(session, schema, plain)
     else:
-        columns = await session.connection.run_sync(_reflect_any, schema, plain)
+        columns = await session.run(_reflect_any, schema, plain)
     if not columns:
         raise Misconfigured(f"there is no table or view '{table}' in the database")
     return columns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from check_user.directory.sql.session import Session
 from check_user.directory.sql.templates import Template, parameters
@@ -24,9 +24,9 @@ async def uses_index(session: Session, template: Template) -> bool:
             rows = await explain(session, "EXPLAIN", template)
             return all(row.possible_keys or row.type in (None, "const", "system") for row in rows)
         case "postgresql":
-            await session.connection.execute(text("SET enable_seqscan = off"))
+            await session.run(Connection.execute, text("SET enable_seqscan = off"))
             rows = await explain(session, "EXPLAIN", template)
-            await session.connection.execute(text("RESET enable_seqscan"))
+            await session.run(Connection.execute, text("RESET enable_seqscan"))
             return _searches([str(row[0]) for row in rows])
         case "sqlite":
             rows = await explain(session, "EXPLAIN QUERY PLAN", template)
@@ -55,5 +55,8 @@ async def explain(session: Session, word: str, template: Template) -> Sequence[A
     bound = {**compiled.params, **values}
     order = compiled.positiontup
     given: Any = tuple(bound[name] for name in order) if order is not None else bound
-    result = await session.connection.exec_driver_sql(f"{word} {compiled}", given)
-    return result.fetchall()
+    return await session.run(_fetch, f"{word} {compiled}", given)
+
+
+def _fetch(connection: Connection, statement: str, values: Any) -> Sequence[Any]:
+    return connection.exec_driver_sql(statement, values).fetchall()

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Column, Index, MetaData, Table, Text, func, insert
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy import Column, Index, MetaData, Table, Text, create_engine, func, insert
+from sqlalchemy.pool import NullPool
+from sqlalchemy.util import greenlet_spawn
 
 TABLES = MetaData()
 
@@ -49,10 +50,12 @@ ACCOUNTS = (
 
 async def create_sample(path: Path) -> None:
     """Write the sample database to ``path``, which must not exist yet."""
-    engine = create_async_engine(f"sqlite+aiosqlite:///{path}")
+    await greenlet_spawn(_write, f"sqlite+aiosqlite:///{path}")
+
+
+def _write(url: str) -> None:
     accounts = [dict(zip(EMAILTABLE.c.keys(), account, strict=True)) for account in ACCOUNTS]
-    async with engine.begin() as connection:
-        await connection.run_sync(TABLES.create_all)
-        await connection.execute(insert(DOMAINTABLE), [{"domain": name} for name in DOMAINS])
-        await connection.execute(insert(EMAILTABLE), accounts)
-    await engine.dispose()
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        TABLES.create_all(connection)
+        connection.execute(insert(DOMAINTABLE), [{"domain": name} for name in DOMAINS])
+        connection.execute(insert(EMAILTABLE), accounts)

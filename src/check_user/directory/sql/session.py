@@ -16,14 +16,14 @@ import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import event, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import NullPool
 from sqlalchemy.sql import Executable
+from sqlalchemy.util import greenlet_spawn
 
 from check_user.directory import Misconfigured
 from check_user.directory.sql.drivers import (
@@ -37,12 +37,14 @@ from check_user.directory.sql.faults import is_authentication
 from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.resolver import Resolver
 
+ResultT = TypeVar("ResultT")
+
 
 class Session:
     """One open connection to one endpoint."""
 
     def __init__(
-        self, endpoint: Endpoint, connection: AsyncConnection, stale: Callable[[], bool]
+        self, endpoint: Endpoint, connection: Connection, stale: Callable[[], bool]
     ) -> None:
         self.endpoint = endpoint
         self.opened = asyncio.get_running_loop().time()
@@ -64,19 +66,25 @@ class Session:
             raise RuntimeError("a database connection was carried across a fork")
         if self._stale():
             raise ConnectionResetError("the database's file was replaced or removed")
-        result = await self.connection.execute(statement, values)
-        return result.fetchall()
+        return await greenlet_spawn(_fetch, self.connection, statement, values)
+
+    async def run(self, work: Callable[..., ResultT], *arguments: object) -> ResultT:
+        """Call ``work(connection, *arguments)``, written as for a driver that blocks.
+
+        This is how SQLAlchemy's own asyncio extension works; that would load the ORM besides, which
+        nobody here needs and which takes eight megabytes.
+        """
+        return await greenlet_spawn(work, self.connection, *arguments)
 
     @property
     def ended(self) -> bool:
         """Whether it was aborted or the driver has found it broken: nothing can be asked on it."""
-        connection = self.connection.sync_connection
-        return connection is None or connection.invalidated
+        return self.connection.invalidated
 
     def abort(self) -> None:
         """Close the connection at once, without a word to the server; again does no harm."""
-        connection = self.connection.sync_connection
-        if connection is not None and not connection.invalidated:
+        connection = self.connection
+        if not connection.invalidated:
             stop = getattr(connection.connection.driver_connection, "stop", None)
             self._ending = stop() if stop else None
             # Outside of a coroutine SQLAlchemy closes the socket without a farewell.
@@ -92,13 +100,19 @@ class Session:
             await asyncio.wait({self._ending}, timeout=1.0)
 
 
+def _fetch(
+    connection: Connection, statement: Executable, values: dict[str, str]
+) -> Sequence[Sequence[Any]]:
+    return connection.execute(statement, values).fetchall()
+
+
 class Opener:
     """Opens sessions; keeps one SQLAlchemy engine an endpoint, so that statements compile once."""
 
     def __init__(self, options: SqlOptions) -> None:
         self._options = options
         self._resolver = Resolver()
-        self._engines: dict[Endpoint, AsyncEngine] = {}
+        self._engines: dict[Endpoint, Engine] = {}
         self._addresses: dict[Endpoint, str] = {}
         self._turns: Counter[Endpoint] = Counter()
 
@@ -134,8 +148,8 @@ class Opener:
     async def _open(self, endpoint: Endpoint) -> Session:
         engine = self._engines.get(endpoint) or self._engine(endpoint)
         stale = self._watch(endpoint)
-        connection = await engine.connect()
-        raw = (await connection.get_raw_connection()).dbapi_connection
+        connection = await greenlet_spawn(engine.connect)
+        raw = connection.connection.dbapi_connection
         session = Session(endpoint, connection, stale)
         try:
             await self._prepare(connection, raw)
@@ -147,9 +161,9 @@ class Opener:
             raise
         return session
 
-    def _engine(self, endpoint: Endpoint) -> AsyncEngine:
+    def _engine(self, endpoint: Endpoint) -> Engine:
         try:
-            engine = create_async_engine(
+            engine = create_engine(
                 url_of(self._options, endpoint),
                 poolclass=NullPool,
                 isolation_level="AUTOCOMMIT",
@@ -165,7 +179,7 @@ class Opener:
                 f"'{self._options.driver}': install check-user with its extra for this database"
             ) from error
         if endpoint.host:
-            event.listen(engine.sync_engine, "do_connect", self._give_address(endpoint))
+            event.listen(engine, "do_connect", self._give_address(endpoint))
         self._engines[endpoint] = engine
         return engine
 
@@ -176,13 +190,13 @@ class Opener:
 
         return give
 
-    async def _prepare(self, connection: AsyncConnection, raw: Any) -> None:
+    async def _prepare(self, connection: Connection, raw: Any) -> None:
         dialect = connection.dialect
         if not dialect.detect_autocommit_setting(raw):
             raise Misconfigured(f"driver '{self._options.driver}' can't do AUTOCOMMIT")
         mariadb = bool(getattr(dialect, "is_mariadb", False))
         for statement in session_statements(self._options, mariadb=mariadb):
-            await connection.execute(text(statement))
+            await greenlet_spawn(connection.execute, text(statement))
 
     def _watch(self, endpoint: Endpoint) -> Callable[[], bool]:
         """SQLite goes on reading a file that was renamed or removed; others tell us themselves."""
