@@ -4,7 +4,7 @@ PYTHON ?= python3
 RUNS ?= 1000000
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
-COMPILE := $(BIN)/pip-compile --quiet --no-config --generate-hashes --allow-unsafe \
+COMPILE := env -u PIP_FIND_LINKS PIP_CONFIG_FILE=/dev/null $(BIN)/pip-compile --quiet --no-config --generate-hashes --allow-unsafe \
 	--strip-extras --no-header --no-annotate --no-emit-options
 
 .PHONY: help setup run test check bench fuzz soak lock
@@ -60,8 +60,6 @@ soak: setup
 	@touch $@
 
 # Only the public index's hashes: a machine's own pip settings must not get into the locks.
-lock: export PIP_CONFIG_FILE := /dev/null
-lock: unexport PIP_FIND_LINKS
 lock: setup
 	$(PIP) pip-tools
 	$(COMPILE) --all-extras --build-deps-for editable --output-file requirements.lock pyproject.toml

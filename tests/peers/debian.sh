@@ -4,7 +4,7 @@
 set -eu
 
 packages="mariadb-server mariadb-client postgresql-15 postgresql-client-15 postfix postfix-mysql
-qpsmtpd swaks libfaketime strace"
+qpsmtpd openssl swaks libfaketime strace"
 
 missing=""
 for package in $packages; do

@@ -11,9 +11,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import trustme
 
-from tests.peers.database import DatabaseServer, SqlError, Tls
+from tests.peers.certificates import Authority
+from tests.peers.database import DatabaseServer, SqlError
 from tests.peers.faultproxy import HEALTHY, End, Fault, FaultProxy, connect
 from tests.peers.fixtures import NewMariaDB, NewPostgreSQL
 from tests.peers.mariadb import MariaDB
@@ -111,12 +111,9 @@ def test_a_server_with_tls(
     new_mariadb: NewMariaDB, new_postgresql: NewPostgreSQL, peer_folder: Path
 ) -> None:
     """A server that was given a certificate speaks TLS over TCP."""
-    cert, key = peer_folder / "cert", peer_folder / "key"
-    issued = trustme.CA().issue_cert("127.0.0.1")
-    issued.cert_chain_pems[0].write_to_path(cert)
-    issued.private_key_pem.write_to_path(key)
-    mariadb = new_mariadb(tls=Tls(cert, key))
-    postgresql = new_postgresql(tls=Tls(cert, key))
+    issued = Authority(peer_folder, "authority").found().issue("server", "IP:127.0.0.1")
+    mariadb = new_mariadb(tls=issued)
+    postgresql = new_postgresql(tls=issued)
     mariadb.start()
     postgresql.start()
     assert "TLS" in ask(mariadb, "SHOW STATUS LIKE 'Ssl_version'")

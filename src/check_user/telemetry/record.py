@@ -91,8 +91,7 @@ def as_json(record: Record) -> str:
     """Write one JSON object, without its line end."""
     thousandths = int(record.time * 1000)
     second = thousandths // 1000
-    # str() of a number with a one before it is half the price of a format with leading zeros
-    point = str(1000 + thousandths - second * 1000)[1:]
+    point = "%03d" % (thousandths - second * 1000)  # noqa: UP031 - an f-string takes twice as long
     head = f'{{"time": "{_date(second)}.{point}Z", "level": "{_NAMES[record.level]}"'
     if isinstance(record, Said):
         line = f'{head}, "event": "message", "message": {_quoted(record.message)}}}'
@@ -105,7 +104,9 @@ def as_json(record: Record) -> str:
             f'"reason": "{verdict.reason._value_}", "address": {_quoted(address)}, '
             f'"door": "{door}", "ms": {seconds * 1000:.3f}{client}{cause}}}'
         )
-    return line.replace("\x7f", "\\u007f")  # the one control character that JSON lets through
+    if "\x7f" in line:  # the one control character that JSON lets through
+        line = line.replace("\x7f", "\\u007f")
+    return line
 
 
 def printable(text: str) -> str:
