@@ -36,10 +36,10 @@ print(s.recv(512).decode().strip())"
 
   action=550 5.1.1 Address 'nobody@example.org' doesn't exist on this server
 
-3. Postfix itself, in main.cf (before the rules that accept):
+3. Postfix itself, in main.cf (contrib/postfix has this with its time limits and reasons):
 
-  smtpd_recipient_restrictions =
-      check_policy_service inet:127.0.0.1:{policy}, permit_mynetworks, reject_unauth_destination
+  smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+  smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:{policy}
 
   or, as a table:
 
