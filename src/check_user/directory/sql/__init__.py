@@ -2,10 +2,11 @@
 
 The only room that knows SQLAlchemy. From the bottom up: ``options`` (what we are told), ``faults``
 (what an error means), ``drivers`` and ``resolver`` (how to reach a database), ``session`` (one
-connection), ``templates`` (the statements), ``catalogue`` (what the configured columns are),
-``connector`` (the way to the servers), ``pool`` (who asks when, and what if it breaks), ``lookup``
-(which questions make an answer); beside them ``doctor`` (what ``check-user check`` says) and
-``sample`` (the demo's database).
+connection), ``templates`` and ``recipients`` (the statements), ``plans`` (whether an index serves
+them), ``catalogue`` (what the configured columns are), ``connector`` (the way to the servers),
+``questions`` and ``pool`` (who asks when, and what if it breaks), ``lookup`` (which questions make
+an answer); beside them ``doctor`` (what ``check-user check`` says) and ``sample`` (the demo's
+database).
 """
 
 from __future__ import annotations

@@ -28,7 +28,8 @@ from collections.abc import Iterable
 from check_user.address import Address, Domain
 from check_user.directory import Presence, Status, Step, Trace
 from check_user.directory.sql.catalogue import Catalogue
-from check_user.directory.sql.pool import Pool, Unstorable
+from check_user.directory.sql.pool import Pool
+from check_user.directory.sql.questions import Unstorable
 from check_user.directory.sql.templates import (
     Answer,
     Report,

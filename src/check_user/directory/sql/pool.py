@@ -24,12 +24,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
 
 from check_user.directory import Misconfigured, Unavailable
 from check_user.directory.sql.connector import Connector
 from check_user.directory.sql.drivers import Endpoint
 from check_user.directory.sql.faults import Fault, classify, describe, is_authentication
+from check_user.directory.sql.questions import Batch, Question, Unstorable
 from check_user.directory.sql.session import Session
 from check_user.directory.sql.templates import (
     NOTHING,
@@ -57,53 +57,6 @@ AT_ONCE = 2
 WAITING = 2048
 """Questions in the queue; more are refused at once: a queue without end answers nobody, and when
 all of these are given up at one time, the last is still told within its deadline."""
-
-
-class Unstorable(Unavailable):
-    """One of several spellings has a character that the column's character set doesn't have."""
-
-
-@dataclass(slots=True, eq=False)
-class Question:
-    """One key and the spellings under which it may be stored."""
-
-    template: Template
-    key: str
-    slots: tuple[Slot, ...]
-    future: asyncio.Future[Answer]
-    plain: bool
-    attempts: int = 1
-    failures: int = 0
-
-    @property
-    def waiting(self) -> bool:
-        """Whether somebody still wants the answer."""
-        return not self.future.done()
-
-    def settle(self, outcome: Answer | Unavailable) -> None:
-        """Give an outcome to whoever still waits for it."""
-        if self.future.done():
-            return
-        if isinstance(outcome, Unavailable):
-            self.future.set_exception(outcome)
-        else:
-            self.future.set_result(outcome)
-
-
-@dataclass(slots=True, eq=False)
-class Batch:
-    """Questions that share one statement on one connection."""
-
-    session: Session
-    questions: list[Question]
-    begun: float
-    doubted: bool = False
-    task: asyncio.Task[None] | None = None
-
-    @property
-    def scans(self) -> bool:
-        """Whether it may take long."""
-        return self.questions[0].template.scans
 
 
 class Pool:
