@@ -224,3 +224,6 @@ async def test_a_read_only_primary(database: DatabaseServer) -> None:
     finally:
         if isinstance(database, MariaDB):
             database.execute("SET GLOBAL read_only = 0")
+        else:
+            writable = f"ALTER DATABASE {DATABASE} RESET default_transaction_read_only"
+            database.execute(writable, database.administration)

@@ -50,8 +50,9 @@ REQUEST_LIMIT = 16_384
 # One pass checks the lines and picks out the four attributes. Of each there are two groups: the
 # second has its value (the last one, where there are several), and the first, an empty one, takes
 # part only where the second had a value already, which says that the attribute is there twice.
-# The outermost repeat is not possessive, since Python before 3.11.7 fails at groups in one; nothing
-# follows it and each line has one way to match, so that it never goes back.
+# The repeat of lines is not possessive: in Python 3.11.2 such a repeat ends within a line that has
+# only begun, and up to 3.11.7 at least a group in one can be a SystemError. It needn't be, since
+# nothing follows it, so that it never goes back.
 _LINES = re.compile(
     rb"""(?: (?: request=        (?(2)()) (.*+)
            |   protocol_state= (?(4)()) (.*+)
@@ -96,7 +97,7 @@ class PolicyCodec(Buffered):
             self._checked = end - start
             return None
         if self._checked:  # it came in pieces: what was picked out is of the last one alone
-            lines = _LINES.match(data, start, end)
+            lines = _LINES.match(data, start, end) or lines
         self._start = end + 1
         self._checked = 0
         return _question(lines)

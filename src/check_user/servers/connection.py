@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
+from types import CoroutineType
 from typing import Protocol, TypeAlias, cast
 
 from check_user.protocols import Codec, Lookup, Mark, Output, ProtocolError
@@ -234,9 +235,13 @@ class Connection(asyncio.Protocol):
         if isinstance(verdict, Verdict):
             self._due.append(self._codec.answer(lookup, verdict))
             return
-        due = _Due(lookup, asyncio.ensure_future(verdict, loop=self._loop))
+        if isinstance(verdict, CoroutineType):  # as ensure_future() does it, without its questions
+            future: asyncio.Future[Verdict] = self._loop.create_task(verdict)
+        else:
+            future = asyncio.ensure_future(verdict, loop=self._loop)
+        due = _Due(lookup, future)
         self._due.append(due)
-        due.future.add_done_callback(partial(self._settled, due))
+        future.add_done_callback(partial(self._settled, due))
 
     def _settled(self, due: _Due, future: asyncio.Future[Verdict]) -> None:
         """A lookup is done."""

@@ -58,6 +58,7 @@ class Connector:
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._preferred = 0
+        self._left: set[asyncio.Task[Session]] = set()
         self._begun: deque[float] = deque(maxlen=CONNECTIONS_A_SECOND)
 
     @property
@@ -127,7 +128,7 @@ class Connector:
                 pause = min(pause * 2, LONGEST_PAUSE)
         finally:
             for attempt in tries:
-                leave(attempt)
+                self._leave(attempt)
 
     async def come_home(self) -> Session | None:
         """Wait until the first endpoint answers again, and prefer it; None if it is already so."""
@@ -155,10 +156,10 @@ class Connector:
         try:
             await asyncio.wait({opening}, timeout=seconds)
         except asyncio.CancelledError:
-            leave(opening)  # also where it is open since a moment ago
+            self._leave(opening)  # also where it is open since a moment ago
             raise
         if not opening.done():
-            leave(opening)
+            self._leave(opening)
             raise Unavailable(f"{endpoint}: no connection in {seconds:.1f} s")
         error = opening.exception()
         if error is None:
@@ -179,13 +180,18 @@ class Connector:
             raise
         return session
 
+    def _leave(self, attempt: asyncio.Task[Session]) -> None:
+        """Let an attempt go without waiting for it; what it opens after all is closed."""
+        attempt.cancel()
+        self._left.add(attempt)
+        attempt.add_done_callback(self._close_late)
 
-def leave(attempt: asyncio.Task[Session]) -> None:
-    """Let an attempt go without waiting for it; what it opens after all is closed."""
-    attempt.cancel()
-    attempt.add_done_callback(_close_late)
+    def _close_late(self, attempt: asyncio.Task[Session]) -> None:
+        self._left.discard(attempt)
+        if not attempt.cancelled() and attempt.exception() is None:
+            attempt.result().abort()
 
-
-def _close_late(attempt: asyncio.Task[Session]) -> None:
-    if not attempt.cancelled() and attempt.exception() is None:
-        attempt.result().abort()
+    async def close(self) -> None:
+        """Give the attempts that were left behind a second to clear up after themselves."""
+        if self._left:
+            await asyncio.wait(set(self._left), timeout=1.0)

@@ -133,6 +133,7 @@ class Pool:
             _, left = await asyncio.wait(self._tasks | ending, timeout=1.0)
             for task in left:
                 task.cancel()
+        await self._connector.close()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
