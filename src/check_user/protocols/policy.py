@@ -86,10 +86,11 @@ class PolicyCodec(Buffered):
 
     def _take(self) -> Lookup | Output | None:
         data, start = self._data, self._start
-        lines = _LINES.match(data, start + self._checked)
+        bound = start + REQUEST_LIMIT + 1  # no need to look any further, and each line takes memory
+        lines = _LINES.match(data, start + self._checked, bound)
         end = lines.end() if lines else start
         whole = end > start and data[end : end + 1] == b"\n"
-        if not whole and not _BEGUN_LINE.fullmatch(data, end):
+        if not whole and not _BEGUN_LINE.fullmatch(data, end, bound):
             raise ProtocolError("a line that is not name=value")
         if (end if whole else len(data)) - start > REQUEST_LIMIT:
             raise ProtocolError(f"a request of more than {REQUEST_LIMIT} octets")
