@@ -36,11 +36,11 @@ NEVER_SPLIT = frozenset({"postmaster", "mailer-daemon", "double-bounce"})
 """Names of the mail system itself, whole whatever the delimiters (Postfix, split_addr)."""
 
 ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]++"
-PLAIN = re.compile(rf"({ATOM}(?:\.{ATOM})*+)@({PLAIN_NAME})")
+PLAIN = re.compile(rf"({ATOM}(?:\.{ATOM})*)@({PLAIN_NAME})")
 
 ATOM_8 = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]++"
-DOT_STRING = re.compile(rf"{ATOM_8}(?:\.{ATOM_8})*+")
-QUOTED_STRING = re.compile(r'"(?:[^"\\]|\\[ -~])*+"')
+DOT_STRING = re.compile(rf"{ATOM_8}(?:\.{ATOM_8})*")
+QUOTED_STRING = re.compile(r'"(?:[^"\\]|\\[ -~])*"')
 QUOTED_PAIR = re.compile(r"\\(.)")
 TO_ESCAPE = re.compile(r'(["\\])')
 

@@ -62,7 +62,7 @@ _LINES = re.compile(
            ) \n )*""",
     re.VERBOSE,
 )
-_BEGUN_LINE = re.compile(rb"(?:[A-Za-z0-9_.-]++(?:=.*+)?+)?+")
+_BEGUN_LINE = re.compile(rb"(?:[A-Za-z0-9_.-]++(?:=.*+)?)?")
 _ATOM = r'[^\x00-\x20()<>\[\]:;@\\,."\x7f]+'
 _NEEDS_NO_QUOTES = re.compile(rf'(?:{_ATOM}(?:\.{_ATOM})*|".*"|)@[^@]*|[^@]*', re.DOTALL)
 _DECLINED = Action.DECLINED
