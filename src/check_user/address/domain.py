@@ -26,8 +26,8 @@ MAX_LABEL = 63
 """Octets of an A-label (RFC 1035 2.3.4); a U-label never has more characters than that."""
 
 PLAIN_NAME = rf"(?:[A-Za-z0-9_-]{{1,{MAX_LABEL}}}+\.)*[A-Za-z0-9_-]{{1,{MAX_LABEL}}}+"
-"""Names that are their own A-labels. No IGNORECASE here or elsewhere: it takes U+212A for k. And no
-possessive repeat of a group: Python 3.11.2 lets one end in the middle of the group. Each of ours has
+"""Names that are their own A-labels. No IGNORECASE here or elsewhere: it takes U+212A for k. No
+possessive repeat of a group either: Python 3.11.2 lets one end within the group. Each of ours has
 one way to match, so that going back is short."""
 
 NAME = re.compile(PLAIN_NAME)
