@@ -29,10 +29,10 @@ chance which one a run has: a wake-up costs much more when both sides are on dif
   lock step: each sends a question, waits for the answer, compares it, and sends the next. All
   sockets are unix sockets.
 - The load: half of the addresses are stored, half are unknown at one of our domains, in random
-  order. A known address is one question to the database; an unknown one is two in MariaDB and three
-  in PostgreSQL and SQLite, which compare case, so that there is a second, folded look (it has its
-  index). `policy, all known` is the same door without the unknown ones. Questions of lookups that
-  wait at the same time share a statement.
+  order. Each is one question to the database, which asks for the address and for its domain;
+  PostgreSQL and SQLite, which compare case, have the index on the folded address that `check-user
+  check` advises. `policy, all known` is the same door without the unknown ones. Questions of
+  lookups that wait at the same time share a statement.
 - `aiosqlite`, `asyncmy`, `asyncpg`: the bare driver in a process of its own on uvloop, with held
   connections and, where it can, a prepared statement; `SELECT email FROM users WHERE email = ...`,
   one for each address, known or not, rows compared. "Clients" are connections.

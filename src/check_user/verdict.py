@@ -13,7 +13,7 @@ milter) read ``action``; maps (socketmap, tcp_table) read ``reason``: a map that
 foreign domain makes the mail server believe that the domain is its own.
 
 The texts are constant per verdict but for the address (RFC 5321 4.2: a reply is for people too);
-they name no host, no query and no exception. The longest text stays under 450 octets, so that a
+they name no host, no query and no exception. The longest text stays under 460 octets, so that a
 whole reply line fits the 512 octets of RFC 5321 4.5.3.1.5. What went wrong in a fault is for the
 log and has no field here, so that no protocol can put it on the wire.
 """
