@@ -90,7 +90,7 @@ class Codec(Protocol):
         ...
 
 
-TEXT_LIMIT = 450
+TEXT_LIMIT = 460
 """Octets of a verdict's text on the wire: a reply line has 512 (RFC 5321 4.5.3.1.5)."""
 
 
