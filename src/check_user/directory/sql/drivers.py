@@ -3,8 +3,8 @@
 =============  ==================  =================================================================
 written        SQLAlchemy dialect  why this driver
 =============  ==================  =================================================================
-mysql mariadb  mysql+asyncmy       as fast as aiomysql alone and a fifth faster under load
-pg postgresql  postgresql+asyncpg  a third faster than psycopg under load, a third of its memory
+mysql mariadb  mysql+asyncmy       a third faster than aiomysql under load
+pg postgresql  postgresql+asyncpg  a quarter faster than psycopg under load, a third of its memory
 sqlite         sqlite+aiosqlite    the only asynchronous one
 =============  ==================  =================================================================
 

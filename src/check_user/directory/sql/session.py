@@ -47,7 +47,6 @@ class Session:
         self, endpoint: Endpoint, connection: Connection, stale: Callable[[], bool]
     ) -> None:
         self.endpoint = endpoint
-        self.opened = asyncio.get_running_loop().time()
         self.connection = connection
         self._ending: asyncio.Future[Any] | None = None
         self._stale = stale
