@@ -20,8 +20,8 @@ log and has no field here, so that no protocol can put it on the wire.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 
 class Action(Enum):
@@ -42,8 +42,7 @@ class Reason(Enum):
     FAULT = "fault"
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """One answer. ``code`` is the SMTP reply code, ``enhanced`` the RFC 3463 status code.
 
     For DECLINED both are those of success (250, 2.1.5); no protocol sends them.

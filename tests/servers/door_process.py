@@ -21,6 +21,7 @@ from check_user.protocols.line import LineCodec
 from check_user.servers.capacity import Capacity
 from check_user.servers.listen import bind, parse_endpoint
 from check_user.servers.stream import StreamServer
+from check_user.servers.talk import plain
 from tests.protocols.asking import decide
 
 
@@ -69,8 +70,7 @@ def report(text: str) -> None:
 
 async def serve(address: str) -> None:
     server = StreamServer(
-        LineCodec,
-        decide,
+        plain(LineCodec, decide),
         report=report,
         capacity=Capacity.of_process(),
     )

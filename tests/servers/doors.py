@@ -10,9 +10,9 @@ from pathlib import Path
 from check_user.protocols import Codec
 from check_user.protocols.line import LineCodec
 from check_user.servers.capacity import Capacity
-from check_user.servers.connection import Decide, Limits
 from check_user.servers.listen import bind, parse_endpoint
 from check_user.servers.stream import StreamServer
+from check_user.servers.talk import Decide, Limits, plain
 from tests.protocols.asking import decide as who_is_there
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -26,6 +26,7 @@ class Open:
     address: str
     reports: list[str]
     capacity: Capacity
+    decide: Decide
     clients: list[Streams] = field(default_factory=list)
 
     async def connect(self) -> Streams:
@@ -63,13 +64,12 @@ class Doors:
         """Open a door, on a unix socket of its own if no address is given."""
         reports: list[str] = []
         capacity = Capacity(room)
-        server = StreamServer(
-            codec, decide, report=reports.append, capacity=capacity, limits=limits
-        )
+        opening = plain(codec, lambda lookup: door.decide(lookup))  # noqa: PLW0108 - it may change
+        server = StreamServer(opening, report=reports.append, capacity=capacity, limits=limits)
         text = address or f"unix:{self.folder}/{len(self.made)}.sock"
         listener = await bind(parse_endpoint(text))
+        door = Open(server, listener.addresses[0], reports, capacity, decide)
         server.start(listener)
-        door = Open(server, listener.addresses[0], reports, capacity)
         self.made.append(door)
         return door
 

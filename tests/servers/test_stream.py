@@ -12,8 +12,8 @@ import pytest
 from check_user import verdict
 from check_user.protocols import Lookup
 from check_user.protocols.policy import PolicyCodec
-from check_user.servers.connection import Decide, Limits
 from check_user.servers.listen import bind, parse_endpoint
+from check_user.servers.talk import Decide, Limits
 from check_user.verdict import Verdict
 from tests.protocols.asking import CODECS, decide, play, request
 from tests.servers.doors import Doors, answer, close, rest, until
@@ -173,7 +173,7 @@ async def test_client_goes_away(doors: Doors) -> None:
     streams[1].transport.abort()
     await door.left()
     assert all(future.cancelled() for future in lookups.open.values())
-    door.server.decide = decide
+    door.decide = decide
     assert await answer(await door.connect(), b"anna@example.org\n") == KNOWN
     assert door.reports == []
 
@@ -405,7 +405,7 @@ async def test_the_check_may_change(doors: Doors) -> None:
     door = await doors.open(lambda _: verdict.FAULT)
     streams = await door.connect()
     assert await answer(streams, b"anna@example.org\n") == FAULT
-    door.server.decide = decide
+    door.decide = decide
     assert await answer(streams, b"anna@example.org\n") == KNOWN
 
 

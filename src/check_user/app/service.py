@@ -16,7 +16,7 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,9 @@ from check_user.config import ConfigError, Settings
 from check_user.directory import Directory
 from check_user.protocols import Kind, Lookup
 from check_user.servers.capacity import Capacity
-from check_user.servers.connection import Limits
 from check_user.servers.listen import Endpoint, Listener
 from check_user.servers.stream import StreamServer
+from check_user.servers.talk import Limits, plain
 from check_user.telemetry import Forwarded, Journal, Level, Telemetry, writer
 
 DRAIN = 5.0
@@ -42,6 +42,8 @@ PAUSE = 1.0
 """Seconds between two reloads: a new directory connects before the old one lets go."""
 
 STDERR = 2
+
+_DOMAIN = Kind.DOMAIN
 
 
 class Service:
@@ -84,12 +86,12 @@ class Service:
             journal.close()
             self._notifier.close()
 
-    async def _decide(self, lookup: Lookup) -> Decision:
+    def _decide(self, lookup: Lookup) -> Awaitable[Decision]:
         """Ask the check of the moment: what every door holds, across reloads."""
         check = self._now.check
-        if lookup.kind is Kind.DOMAIN:
-            return await check.domain(lookup.text)
-        return await check.recipient(lookup.text)
+        if lookup.kind is _DOMAIN:
+            return check.domain(lookup.text)
+        return check.recipient(lookup.text)
 
     def _report(self, text: str) -> None:
         """Take a line from below for the log, or for later while there is none."""
@@ -166,8 +168,7 @@ class Service:
 
     def _server(self, door: Door, limits: Limits) -> StreamServer:
         return StreamServer(
-            CODECS[door.name],
-            self._telemetry.decide(door.name),
+            plain(CODECS[door.name], self._telemetry.decide(door.name)),
             report=lambda text: self._report(f"{door.listen}: {text}"),
             capacity=self._capacity,
             limits=limits,

@@ -6,9 +6,10 @@ line; a turn follows when lookups are done, when the peer reads again, or, where
 than one turn takes, after the other connections had theirs. While it doesn't want questions it
 doesn't read either, so what a client sends ahead waits in the kernel and not in our memory.
 
-``decide(lookup)`` gives a Verdict at once, or an awaitable of one. A verdict at once costs no task.
-Whatever it raises, now or later, is DENYSOFT to the client and one report to the log. An awaitable
-belongs to its lookup alone: when the connection breaks it is cancelled.
+``decide(question)`` gives an answer at once, or a coroutine or a future of one. An answer at once
+costs no task, and neither does a coroutine (see ``running``). Whatever it raises, now or later, is
+DENYSOFT to the client and one report to the log. What it has begun belongs to its question alone:
+when the connection breaks it is cancelled.
 
 Half-closed clients (``nc -N``, Exim's readsocket) get all their answers; a client that has closed
 altogether looks the same until it is written to. On a ProtocolError what was asked before it is
@@ -19,46 +20,27 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from functools import partial
 from types import CoroutineType
-from typing import Protocol, TypeAlias, cast
+from typing import Any, Protocol, cast
 
-from check_user.protocols import Codec, Lookup, Mark, Output, ProtocolError
-from check_user.verdict import FAULT, Verdict
-
-Decide: TypeAlias = Callable[[Lookup], Verdict | Awaitable[Verdict]]
+from check_user.protocols import Mark, Output, ProtocolError
+from check_user.servers.running import Running
+from check_user.servers.talk import Limits, Patience, Talk
 
 # Members by names of their own: before Python 3.12 ``Mark.CLOSE`` runs Python code (150 ns), and a
 # question comes by some six of them.
 _CLOSE = Mark.CLOSE
+_NEED_ANSWER = Mark.NEED_ANSWER
+_NEED_CONTENT = Mark.NEED_CONTENT
 _NEED_DATA = Mark.NEED_DATA
-_NEED_REST = Mark.NEED_REST
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one client may do. Times in seconds of the event loop's (monotonic) clock."""
-
-    idle: float = 3600.0
-    """Silence between questions. Postfix itself closes after 10 s (socketmap) or 300 s (policy)."""
-    rest: float = 10.0
-    """From the first octet of a question to its last."""
-    stall: float = 10.0
-    """How long a client may leave more than ``unread`` octets of answers unread."""
-    ahead: int = 64
-    """Questions that are looked up at once for one client, and the most that one turn takes."""
-    unread: int = 65536
-    """Octets of answers that may wait for a client that doesn't read. With more it gets no answer
-    and isn't read from; the answers to what it has asked already may come on top."""
+_START_TLS = Mark.START_TLS
 
 
 class Owner(Protocol):
     """What a connection needs of its server."""
 
     limits: Limits
-    decide: Decide
 
     def joined(self, connection: Connection) -> None:
         """The connection has begun."""
@@ -74,14 +56,15 @@ class Owner(Protocol):
 
 
 class _Due:
-    """An answer that is waited for."""
+    """An answer that is waited for, or that waits for those before it."""
 
-    __slots__ = ("answer", "future", "lookup")
+    __slots__ = ("answer", "is_settled", "question", "running")
 
-    def __init__(self, lookup: Lookup, future: asyncio.Future[Verdict]) -> None:
-        self.lookup = lookup
-        self.future = future
-        self.answer: bytes | None = None
+    def __init__(self, question: object) -> None:
+        self.question = question
+        self.running: Running[Any] | None = None
+        self.answer: object = None
+        self.is_settled = False
 
 
 class Connection(asyncio.Protocol):
@@ -90,33 +73,40 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_codec",
         "_due",
+        "_encrypting",
         "_ended",
         "_finishing",
         "_is_reading",
+        "_is_taking",
         "_loop",
         "_mark",
         "_more",
+        "_out",
         "_owner",
+        "_patience",
         "_scheduled",
-        "_since",
         "_stalled",
+        "_talk",
         "_transport",
     )
 
-    def __init__(self, owner: Owner, codec: Codec, loop: asyncio.AbstractEventLoop) -> None:
-        """Speak ``codec`` for ``owner``."""
+    def __init__(self, owner: Owner, talk: Talk, loop: asyncio.AbstractEventLoop) -> None:
+        """Talk to a client of ``owner``'s."""
         self._owner = owner
-        self._codec = codec
+        self._talk = talk
+        self._codec: Any = talk.codec
         self._loop = loop
         self._transport: asyncio.Transport | None = None
         self._due: deque[bytes | _Due] = deque()
+        self._out: list[bytes] = []
         self._mark = _NEED_DATA
         """What the codec said last when it had no more questions."""
         self._more = False
         """The codec may have more questions."""
-        self._since = loop.time()
-        """When the client was last served, or began what it has not finished."""
+        self._patience = Patience(loop.time())
+        self._encrypting: asyncio.Task[None] | None = None
         self._is_reading = True
+        self._is_taking = False
         self._ended = False
         self._finishing = False
         self._stalled = False
@@ -125,24 +115,38 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client has come."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=self._owner.limits.unread)
+        limits = self._owner.limits
+        self._transport.set_write_buffer_limits(high=limits.unread)
         self._owner.joined(self)
+        if self._talk.greets:
+            self._more = True
+            if limits.greet:
+                self._loop.call_later(limits.greet, self._schedule)
+            else:
+                self._schedule()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has gone; nobody waits for its answers any more."""
+        if self._transport is None:
+            return
         self._transport = None
         for due in self._due:
-            if isinstance(due, _Due):
-                due.future.cancel()
+            if isinstance(due, _Due) and due.running is not None:
+                due.running.cancel()
         self._due.clear()
+        if self._talk.closed is not None:
+            self._talk.closed()
         self._owner.left(self)
 
     def data_received(self, data: bytes) -> None:
         """It asks."""
-        if self._mark is not _CLOSE:
-            self._codec.feed(data)
-            self._more = True
-            self._turn()
+        if self._mark is _CLOSE:
+            return
+        if self._mark is _NEED_CONTENT:
+            self._patience.content(self._loop.time(), len(data), begins=False)
+        self._codec.feed(data)
+        self._more = True
+        self._turn()
 
     def eof_received(self) -> bool:
         """It asks no more, and may still want its answers: keep the connection."""
@@ -155,7 +159,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """It doesn't read."""
         self._stalled = True
-        self._since = self._loop.time()
+        self._patience.since = self._loop.time()
 
     def resume_writing(self) -> None:
         """It reads again."""
@@ -175,13 +179,18 @@ class Connection(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """End the connection if it has used up a time limit. Called about once a second."""
         limits = self._owner.limits
-        if self._due and not self._stalled:
-            return
         if self._stalled or self._mark is _CLOSE:
-            limit = limits.stall
+            if now - self._patience.since > limits.stall:
+                self.abort()
+        elif not self._due and self._patience.is_over(now, self._mark, limits):
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Close a connection that has taken too long; what is half said isn't waited for."""
+        if self._transport is not None and self._talk.farewell:
+            self._transport.write(self._talk.farewell)
+            self._close()
         else:
-            limit = limits.rest if self._mark is _NEED_REST else limits.idle
-        if now - self._since > limit:
             self.abort()
 
     def _schedule(self) -> None:
@@ -199,92 +208,119 @@ class Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             return
         before = self._mark
-        sent = self._send() if self._due else False
-        taken = self._take() if self._more and not self._stalled else 0
-        if taken:
-            sent = self._send() or sent
+        if self._due:
+            self._collect()
+        taken = 0
+        while self._more and not self._stalled and taken < self._owner.limits.ahead:
+            took = self._take()
+            taken += took
+            self._collect()
+            if not took:
+                break
+        sent = self._flush()
         if taken or self._mark is not before or (sent and self._mark is _NEED_DATA):
-            self._since = self._loop.time()
+            now = self._loop.time()
+            if self._mark is _NEED_CONTENT is not before:
+                self._patience.content(now, 0, begins=True)
+            self._patience.since = now
         self._go_on()
 
     def _take(self) -> int:
         """Take questions off the codec, as many as may wait for answers; tell how many."""
         room = self._owner.limits.ahead - len(self._due)
+        self._is_taking = True
         for taken in range(room):
             try:
                 event = self._codec.next_event()
             except ProtocolError as error:
                 self._report(f"closed, since it doesn't speak the protocol: {error}")
                 event = _CLOSE
-            if isinstance(event, Lookup):
-                self._ask(event)
-            elif isinstance(event, Output):
+            if isinstance(event, Mark):
+                self._mark = event
+                self._more = self._is_taking = False
+                return taken
+            if isinstance(event, Output):
                 self._due.append(event.data)
             else:
-                self._mark = event
-                self._more = False
-                return taken
+                self._ask(event)
+        self._is_taking = False
         return room
 
-    def _ask(self, lookup: Lookup) -> None:
+    def _ask(self, question: object) -> None:
         """Put the answer in line, or the place where it will be."""
-        try:
-            verdict = self._owner.decide(lookup)
-        except Exception as error:  # noqa: BLE001 - a door to the outside: every failure is DENYSOFT
-            verdict = self._fault(error)
-        if isinstance(verdict, Verdict):
-            self._due.append(self._codec.answer(lookup, verdict))
-            return
-        if isinstance(verdict, CoroutineType):  # as ensure_future() does it, without its questions
-            future: asyncio.Future[Verdict] = self._loop.create_task(verdict)
-        else:
-            future = asyncio.ensure_future(verdict, loop=self._loop)
-        due = _Due(lookup, future)
+        due = _Due(question)
         self._due.append(due)
-        future.add_done_callback(partial(self._settled, due))
+        try:
+            answer = self._talk.decide(question)
+        except Exception as error:  # noqa: BLE001 - a door to the outside: every failure is DENYSOFT
+            answer = self._fault(error)
+        if isinstance(answer, asyncio.Future):
+            answer = _result(answer)
+        if isinstance(answer, CoroutineType):
+            due.running = Running(answer, self._loop, partial(self._settled, due))
+            due.running.step()
+        else:
+            due.answer = answer
+            due.is_settled = True
 
-    def _settled(self, due: _Due, future: asyncio.Future[Verdict]) -> None:
-        """A lookup is done."""
-        error = asyncio.CancelledError() if future.cancelled() else future.exception()
+    def _settled(self, due: _Due, answer: object, error: BaseException | None) -> None:
+        """An answer is here."""
         if self._transport is None:
             return
-        verdict = self._fault(error) if error else future.result()
-        due.answer = self._codec.answer(due.lookup, verdict)
+        due.answer = answer if error is None else self._fault(error)
+        due.is_settled = True
+        if self._is_taking:  # at once: the turn goes on
+            return
         if len(self._due) == 1:
             self._turn()
         elif self._due[0] is due:
             self._schedule()
 
-    def _fault(self, error: BaseException) -> Verdict:
+    def _fault(self, error: BaseException) -> object:
         self._report(f"a lookup failed: {type(error).__name__}: {error}")
-        return FAULT
+        return self._talk.fault
 
     def _report(self, text: str) -> None:
         """Tell the log, with the client's address where it has one."""
-        peer = self._transport.get_extra_info("peername") if self._transport else None
-        self._owner.report(f"{peer[0]}: {text}" if isinstance(peer, tuple) else text)
+        peer = client_of(self._transport)
+        self._owner.report(f"{peer}: {text}" if peer else text)
 
-    def _send(self) -> bool:
-        """Write the answers at the head of the line that are there; tell whether there were any."""
-        ready = []
+    def _collect(self) -> None:
+        """Turn the answers at the head of the line that are there into bytes."""
         while self._due:
             due = self._due[0]
-            answer = due.answer if isinstance(due, _Due) else due
-            if answer is None:
-                break
-            ready.append(answer)
+            if isinstance(due, _Due):
+                if not due.is_settled:
+                    break
+                self._out.append(self._codec.answer(due.question, due.answer))
+                if self._mark is _NEED_ANSWER:
+                    self._more = True
+            else:
+                self._out.append(due)
             self._due.popleft()
-        if ready and self._transport is not None:
-            self._transport.write(b"".join(ready))
-        return bool(ready)
+
+    def _flush(self) -> bool:
+        """Write what was collected; tell whether there was anything."""
+        if not self._out or self._transport is None:
+            return False
+        data = self._out[0] if len(self._out) == 1 else b"".join(self._out)
+        self._out.clear()
+        if data:
+            self._transport.write(data)
+        return True
 
     def _go_on(self) -> None:
-        """Close, read, or have another turn."""
+        """Close, encrypt, read, or have another turn."""
         done = self._mark is _CLOSE or (self._finishing and self._mark is _NEED_DATA)
         if done and not self._due and not self._more:
+            if self._mark is not _CLOSE and self._transport is not None and self._talk.farewell:
+                self._transport.write(self._talk.farewell)
             self._close()
             return
-        self._read(wanted=not self._more)
+        if self._mark is _START_TLS and not self._due:
+            self._encrypt()
+            return
+        self._read(wanted=not self._more and self._mark is not _NEED_ANSWER)
         if self._more and not self._stalled and len(self._due) < self._owner.limits.ahead:
             self._schedule()
 
@@ -302,5 +338,46 @@ class Connection(asyncio.Protocol):
         """Close when what was written has been sent; :meth:`expire` sees to it that it ends."""
         if self._transport is not None:
             self._mark = _CLOSE
-            self._since = self._loop.time()
+            self._patience.since = self._loop.time()
             self._transport.close()
+
+    def _encrypt(self) -> None:
+        if self._encrypting is None and self._transport is not None:
+            self._encrypting = self._loop.create_task(self._start_tls(self._transport))
+
+    async def _start_tls(self, plain: asyncio.Transport) -> None:
+        """Shake hands, and go on encrypted."""
+        context = self._talk.tls
+        limit = self._owner.limits.rest
+        try:
+            if context is None:
+                raise ConnectionAbortedError("there is no certificate")
+            transport = await self._loop.start_tls(
+                plain, self, context, server_side=True, ssl_handshake_timeout=limit
+            )
+        except OSError as error:  # ssl.SSLError is one
+            self._report(f"no TLS: {error}")
+            plain.abort()
+            self.connection_lost(error)
+            return
+        finally:
+            self._encrypting = None
+        if transport is None or self._transport is None:
+            return
+        self._transport = transport
+        transport.set_write_buffer_limits(high=self._owner.limits.unread)
+        self._is_reading = True
+        self._codec.secured()
+        self._more = True
+        self._turn()
+
+
+async def _result(future: asyncio.Future[Any]) -> object:
+    """A future as a coroutine."""
+    return await future
+
+
+def client_of(transport: asyncio.BaseTransport | None) -> str:
+    """The client's network address; empty for a unix socket."""
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if isinstance(peer, tuple) else ""

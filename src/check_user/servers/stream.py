@@ -1,6 +1,6 @@
 """The stream server: any codec over TCP or unix sockets. It decides nothing.
 
-    server = StreamServer(PolicyCodec, decide, report=log.warning, capacity=capacity)
+    server = StreamServer(plain(PolicyCodec, decide), report=log.warning, capacity=capacity)
     server.start(await bind(parse_endpoint("unix:/run/check_user/policy.sock")))
     ...
     await server.drain(5.0)
@@ -20,37 +20,33 @@ import asyncio
 import socket
 from collections.abc import Callable
 
-from check_user.protocols import Codec
 from check_user.servers.accept import Acceptor
 from check_user.servers.capacity import Capacity
-from check_user.servers.connection import Connection, Decide, Limits
+from check_user.servers.connection import Connection
 from check_user.servers.listen import Listener
+from check_user.servers.talk import Limits, Opening
 
 TICK = 1.0
 """Seconds between looks at the time limits, and between lines for the log."""
 
 
 class StreamServer:
-    """Serves ``codec`` to every client of its listener.
+    """Talks to every client of its listener as ``opening`` says (see ``talk``).
 
-    ``decide(lookup)`` gives a Verdict, or an awaitable of one (see ``connection``); it is called on
-    the event loop. ``report`` takes one line for the log. ``capacity`` is shared by all servers of
-    the process.
+    ``report`` takes one line for the log. ``capacity`` is shared by all servers of the process.
     """
 
     def __init__(
         self,
-        codec: Callable[[], Codec],
-        decide: Decide,
+        opening: Opening,
         *,
         report: Callable[[str], None],
         capacity: Capacity,
         limits: Limits | None = None,
     ) -> None:
         """Make a server that isn't started yet."""
-        self.decide = decide
         self.limits = limits or Limits()
-        self._codec = codec
+        self._opening = opening
         self._throttle = _Throttle(report)
         self._capacity = capacity
         self._connections: set[Connection] = set()
@@ -123,9 +119,8 @@ class StreamServer:
     async def _connect(self, client: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         try:
-            await loop.connect_accepted_socket(
-                lambda: Connection(self, self._codec(), loop), client
-            )
+            talk = self._opening(peer_of(client))
+            await loop.connect_accepted_socket(lambda: Connection(self, talk, loop), client)
         except OSError:  # it has gone before it was here
             client.close()
             self._capacity.leave()
@@ -150,6 +145,12 @@ class StreamServer:
         now = loop.time()
         for connection in list(self._connections):
             connection.expire(now)
+
+
+def peer_of(client: socket.socket) -> str:
+    """The client's network address; empty for a unix socket. Raises OSError when it has gone."""
+    peer = client.getpeername()
+    return str(peer[0]) if isinstance(peer, tuple) else ""
 
 
 class _Throttle:

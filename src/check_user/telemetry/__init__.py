@@ -12,8 +12,9 @@ looks for one mail must find it, and the journal's bound keeps a flood from doin
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from time import perf_counter, time
+from typing import Any
 
 from check_user import verdict
 from check_user.check import Decision, describe
@@ -27,7 +28,7 @@ __all__ = ["Decide", "Forwarded", "Journal", "Level", "Telemetry", "printable", 
 LONGEST_TEXT = 320
 """Characters of an address or a cause that are kept; a longest path has 256 octets (RFC 5321)."""
 
-Decide = Callable[[Lookup], Awaitable[Verdict]]
+Decide = Callable[[Lookup], Coroutine[Any, Any, Verdict]]
 
 _DEBUG = Level.DEBUG
 _DECLINED = Action.DECLINED

@@ -16,9 +16,10 @@ A column for which that is 1, and which ignores trailing spaces too, needs no se
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from warnings import catch_warnings, simplefilter
 
 from sqlalchemy import (
     Column,
@@ -37,7 +38,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.mysql import BIT, YEAR
 from sqlalchemy.dialects.mysql.base import ischema_names
-from sqlalchemy.exc import DBAPIError, NoSuchTableError
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, SAWarning
 from sqlalchemy.sql import sqltypes
 from sqlalchemy.types import NullType, TypeEngine
 
@@ -140,6 +141,7 @@ async def read_catalogue(session: Session, options: SqlOptions) -> Catalogue:
         recipients=Recipients(
             await _indexed(session, folded) or exact,
             await _indexed(session, domain_folded) or one_domain,
+            is_unique=await _is_unique(session, domains),
         ),
     )
 
@@ -150,6 +152,53 @@ LookT = TypeVar("LookT", Rows, Domains)
 async def _indexed(session: Session, look: LookT | None) -> LookT | None:
     """The folded look, where an index serves it: then it needs no exact one before it."""
     return look if look is not None and await uses_index(session, look) else None
+
+
+UNIQUE_MYSQL = text(
+    "SELECT min(column_name) FROM information_schema.statistics WHERE non_unique = 0 AND "
+    "table_schema = coalesce(nullif(:schema, ''), database()) AND table_name = :name "
+    "GROUP BY index_name HAVING count(*) = 1"
+)
+UNIQUE_POSTGRESQL = text(
+    "SELECT attname FROM pg_index JOIN pg_attribute ON attrelid = indrelid AND attnum = indkey[0] "
+    "WHERE indrelid = to_regclass(:quoted) AND indisunique AND indisvalid AND indpred IS NULL "
+    "AND indexprs IS NULL AND indnkeyatts = 1"
+)
+
+
+async def _is_unique(session: Session, domains: Columns) -> bool:
+    """Whether the database itself keeps the domain's column free of repetitions."""
+    table, column = domains.table, domains.names[0]
+    match session.dialect.name:
+        case "mysql" | "mariadb":
+            place = {"schema": table.schema or "", "name": table.name}
+            found = await session.execute(UNIQUE_MYSQL, place)
+        case "postgresql":
+            quoted = session.dialect.identifier_preparer.format_table(table)
+            found = await session.execute(UNIQUE_POSTGRESQL, {"quoted": quoted})
+        case _:
+            return [column] in await session.run(_unique_sets, table)
+    return column in [as_text(name) for (name,) in found]
+
+
+def _unique_sets(connection: Connection, table: Table) -> list[list[str | None]]:
+    """The columns of every unique constraint or index that holds for all rows."""
+    inspector, place = inspect(connection), (table.name, table.schema)
+    try:
+        with catch_warnings():
+            simplefilter("ignore", SAWarning)  # SQLite's indexes on expressions are of no interest
+            keys = [inspector.get_pk_constraint(*place), *inspector.get_unique_constraints(*place)]
+            indexes = inspector.get_indexes(*place)
+    except NoSuchTableError:  # a view, to some dialects
+        return []
+    whole = [i for i in indexes if i["unique"] and not _is_partial(i.get("dialect_options", {}))]
+    found: list[Any] = [key.get("constrained_columns") or key.get("column_names") for key in keys]
+    return [list(columns) for columns in [*found, *(i["column_names"] for i in whole)] if columns]
+
+
+def _is_partial(options: Mapping[str, Any]) -> bool:
+    """Whether an index covers only the rows for which a condition holds."""
+    return any(name.endswith("_where") for name in options)
 
 
 async def _read(

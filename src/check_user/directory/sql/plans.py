@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from check_user.directory.sql.compiled import compile_for
 from check_user.directory.sql.session import Session
 from check_user.directory.sql.templates import Template, parameters
 
@@ -49,13 +50,11 @@ def _searches(plan: Sequence[str]) -> bool:
 
 async def explain(session: Session, word: str, template: Template) -> Sequence[Any]:
     """The database's plan for a lookup of one slot."""
-    compiled = template.statement(1).compile(dialect=session.dialect)
-    places = sum(name.startswith("s0_") for name in compiled.params)
+    statement = template.statement(1)
+    places = sum(name.startswith("s0_") for name in statement.compile().params)
     _, values = parameters([("postmaster", PROBE)[-places:]])
-    bound = {**compiled.params, **values}
-    order = compiled.positiontup
-    given: Any = tuple(bound[name] for name in order) if order is not None else bound
-    return await session.run(_fetch, f"{word} {compiled}", given)
+    compiled = compile_for(session.dialect, statement)
+    return await session.run(_fetch, f"{word} {compiled.text}", compiled.bind(values))
 
 
 def _fetch(connection: Connection, statement: str, values: Any) -> Sequence[Any]:

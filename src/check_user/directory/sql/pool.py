@@ -228,7 +228,7 @@ class Pool:
         size, values = parameters([slot for question in questions for slot in question.slots])
         template = questions[0].template
         try:
-            rows = await batch.session.execute(template.statement(size), values)
+            rows = await batch.session.fetch(template.statement(size), values)
             answers = template.answers([(q.key, q.slots) for q in questions], rows)
         except Exception as error:  # noqa: BLE001 - a driver may raise anything; it is sorted below
             return await self._fail(batch, error)

@@ -24,9 +24,9 @@ for one domain. Where a loose collation makes that one row another domain's (``m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import (
     BindParameter,
@@ -72,8 +72,7 @@ class UntypedText(UserDefinedType[str]):
         return "VARCHAR(255)"
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What a statement said about one key: whether it is stored; and look-alikes that were not it.
 
     ``rows`` are the stored rows of the key as text, for ``--explain``. ``ours`` says whether the
@@ -273,6 +272,16 @@ class Domains:
             self._built[size] = select(*self.cells(size, 0))
         return self._built[size]
 
+    @property
+    def stored(self) -> ColumnElement[Any]:
+        """The column that holds the domain."""
+        return self.table.c[self.column]
+
+    def condition(self, size: int, place: int) -> ColumnElement[bool]:
+        """Which rows are wanted, where there is at most one for each slot's value at ``place``."""
+        side = compared(self.table, self.column, self.folded, self.binary)
+        return side.in_([_parameter(i, place) for i in range(size)])
+
     def cells(self, size: int, place: int) -> list[ColumnElement[Any]]:
         """A column a slot: the stored domain that compares equal to the slot's value at ``place``.
 
@@ -280,7 +289,7 @@ class Domains:
         """
         side = compared(self.table, self.column, self.folded, self.binary)
         return [
-            select(self.table.c[self.column])
+            select(self.stored)
             .where(side == _parameter(i, place))
             .limit(literal_column("1"))
             .scalar_subquery()
@@ -313,15 +322,20 @@ class EveryDomain:
     limited: Domains
     dialect: str
     scans: bool = True
+    _built: dict[int, Select[Any]] = field(init=False, default_factory=dict)
 
     def statement(self, size: int) -> Select[Any]:
         """See :class:`Template`."""
-        table, name, binary = self.limited.table, self.limited.column, self.limited.binary
-        side = compared(table, name, self.limited.folded, binary)
+        if size not in self._built:
+            self._built[size] = self._build(size)
+        return self._built[size]
+
+    def _build(self, size: int) -> Select[Any]:
+        stored = self.limited.stored
         return (
-            select(func.min(table.c[name], type_=UntypedText()))
-            .where(side.in_([_parameter(i, 0) for i in range(size)]))
-            .group_by(octets(table.c[name], self.dialect))
+            select(func.min(stored, type_=UntypedText()))
+            .where(self.limited.condition(size, 0))
+            .group_by(octets(stored, self.dialect))
         )
 
     def answers(
@@ -329,7 +343,7 @@ class EveryDomain:
     ) -> list[Answer]:
         """See :class:`Template`. No strays: those of other keys are among the rows."""
         stored = [row[0] for row in rows]
-        return [replace(domain_answer(key, stored), strays=()) for key, _ in asked]
+        return [domain_answer(key, stored)._replace(strays=()) for key, _ in asked]
 
 
 def octets(side: ColumnElement[Any], dialect: str) -> ColumnElement[Any]:

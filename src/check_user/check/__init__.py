@@ -19,11 +19,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from check_user import verdict
 from check_user.address import Address, Malformed, Unqualified, parse, parse_domain
+from check_user.check.deadline import Deadline
 from check_user.directory import Directory, Presence, Trace, Unavailable
 from check_user.verdict import Verdict
 
@@ -31,8 +31,7 @@ ANSWERING = 0.1
 """Seconds of the timeout kept back for turning the verdict into bytes and sending it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A verdict and what the log wants to know: the canonical key, and the cause of a fault."""
 
     verdict: Verdict
@@ -49,7 +48,7 @@ class Check:
 
     def __init__(self, directory: Directory, *, timeout: float, delimiters: str = "") -> None:
         self._directory = directory
-        self._timeout = max(timeout - ANSWERING, timeout / 2)
+        self._within = Deadline(max(timeout - ANSWERING, timeout / 2))
         self._delimiters = delimiters
 
     async def recipient(self, text: str, trace: Trace | None = None) -> Decision:
@@ -75,7 +74,8 @@ class Check:
         return Decision(say(domain.key), domain.key)
 
     async def _decide_address(self, address: Address, trace: Trace | None) -> Decision:
-        match await self._in_time(self._find(address, trace)):
+        find = self._find if self._delimiters else self._directory.find
+        match await self._in_time(find(address, trace)):
             case str() as cause:
                 return Decision(verdict.FAULT, address.key, cause)
             case Presence.KNOWN:
@@ -90,11 +90,10 @@ class Check:
     async def _in_time(self, question: Coroutine[Any, Any, Presence]) -> Presence | str:
         """Give the answer within the deadline, or the cause why there is none."""
         try:
-            async with asyncio.timeout(self._timeout):
-                return await question
+            return await self._within(question)
         except asyncio.CancelledError:
             task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if task is not None and task.cancelling():
                 raise  # it is we who are no longer wanted
             return "the lookup was cancelled"
         except Exception as error:  # noqa: BLE001 - a door to the outside: every failure is DENYSOFT
@@ -103,7 +102,7 @@ class Check:
     async def _find(self, address: Address, trace: Trace | None) -> Presence:
         """Ask for the address as it is, then for its bases, all at once: there may be sixty."""
         presence = await self._directory.find(address, trace)
-        if presence is not Presence.UNKNOWN or not self._delimiters:
+        if presence is not Presence.UNKNOWN:
             return presence
         bases = address.without_extension(self._delimiters)
         found = await asyncio.gather(*(self._directory.find(base, trace) for base in bases))
