@@ -33,7 +33,7 @@ def test_a_door_gets_its_sockets_mode_and_owner() -> None:
     ("listen", "word"),
     [
         *((f"{door} inet:127.0.0.1:1", "later version") for door in LATER),
-        ("polcy inet:127.0.0.1:1", "there are line, policy, socketmap"),
+        ("polcy inet:127.0.0.1:1", "there are exim, line, milter, policy, socketmap, tcp_table"),
         ("policy inet:127.0.0.1", "inet:HOST:PORT"),
         ("policy inet:::1:10040", "brackets"),
         ("policy inet:127.0.0.1:65536", "65535"),

@@ -84,7 +84,7 @@ def test_an_address_in_use_is_one_line(tmp_path: Path) -> None:
     assert f"{file}:10: listen: " in written
 
 
-@pytest.mark.parametrize("door", ["smtp", "http", "milter", "tcp_table", "exim"])
+@pytest.mark.parametrize("door", ["http"])
 def test_doors_of_later_versions_are_refused(tmp_path: Path, door: str) -> None:
     """A door that this version doesn't have is exit 78 with a clear message."""
     code, written = refusal(configure(tmp_path, f"{door} inet:127.0.0.1:1"))

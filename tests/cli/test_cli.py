@@ -284,6 +284,16 @@ def test_check_tells_who_may_connect() -> None:
             assert code == 0
 
 
+def assert_gives(command: str, said: list[str], place: int) -> None:
+    """What a command gives stands two lines below ``place``."""
+    done = subprocess.run(
+        shlex.split(command), capture_output=True, text=True, timeout=30, check=False
+    )
+    lines = done.stdout.splitlines()
+    assert lines
+    assert lines == [line.strip() for line in said[place + 2 :]][: len(lines)], done.stderr
+
+
 def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
     """The demo's commands give what it says that they give, and Ctrl-C leaves nothing behind."""
     process = subprocess.Popen(
@@ -302,15 +312,15 @@ def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
                 assert line
                 said.append(line)
             commands = [line.strip() for line in said if sys.executable in line]
-            assert len(commands) == 2
+            assert len(commands) == 3
+            away, back = (line.partition("mv ")[2].split() for line in said if "mv /" in line)
             for command in commands:
-                done = subprocess.run(
-                    shlex.split(command), capture_output=True, text=True, timeout=30, check=False
-                )
-                index = next(i for i, line in enumerate(said) if line.strip() == command)
-                expected = [line.strip() for line in said[index + 2 :]]
-                assert done.stdout.splitlines() == expected[: len(done.stdout.splitlines())]
-                assert done.stdout
+                assert_gives(command, said, said.index(f"  {command}\n"))
+            (mail,) = (Path(away[0]).parent / "mail" / "new").iterdir()
+            assert "Delivered-To: anna@example.org" in mail.read_text()
+            Path(away[0]).rename(away[1])
+            assert_gives(commands[1], said, said.index(f"  mv {away[0]} {away[1]}\n"))
+            Path(back[0]).rename(back[1])
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0

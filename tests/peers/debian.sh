@@ -4,7 +4,8 @@
 set -eu
 
 packages="mariadb-server mariadb-client postgresql-15 postgresql-client-15 postfix postfix-mysql
-qpsmtpd openssl swaks libfaketime strace"
+qpsmtpd openssl swaks libfaketime strace m4 miltertest
+libdb5.3 libgnutls-dane0 libidn12 libldap-2.5-0 liblockfile1 libnsl2 libpcre2-8-0 libsasl2-2 libwrap0"
 
 missing=""
 for package in $packages; do

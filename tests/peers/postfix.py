@@ -1,8 +1,8 @@
 """Postfix 3.7 with a configuration folder and a queue of its own, beside any other instance.
 
-smtpd and trivial-rewrite run chrooted to the queue, as on Debian. Accepted mail is discarded. The
-configuration is dated back: Postfix waits up to two seconds with a main.cf that is just written. A
-session may have as many errors as a test needs.
+smtpd and trivial-rewrite run chrooted to the queue, as on Debian. Accepted mail is discarded, or
+kept in a maildir to be counted. The configuration is dated back: Postfix waits up to two seconds
+with a main.cf that is just written. A session may have as many errors as a test needs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import shutil
 from pathlib import Path
 
-from tests.peers.process import Server, free_port, program
+from tests.peers.process import STOP_LIMIT, Server, free_port, program, wait_until
 from tests.peers.smtp import RELAY_CLIENT, Session
 
 DAEMONS = "/usr/lib/postfix/sbin"
@@ -47,6 +47,16 @@ default_transport = discard:
 relay_transport = discard:
 virtual_transport = discard:
 """
+KEEP = """
+virtual_mailbox_domains = ours.example
+virtual_mailbox_base = {folder}/mail
+virtual_mailbox_maps = static:all/
+virtual_minimum_uid = 1
+virtual_uid_maps = static:{nobody}
+virtual_gid_maps = static:{nobody}
+virtual_transport = virtual
+"""
+NOBODY = 65534
 MASTER = """\
 127.0.0.1:{port} inet n - y - - smtpd
 pickup unix n - n 60 1 pickup
@@ -62,6 +72,7 @@ proxymap unix - - n - - proxymap
 error unix - - n - - error
 retry unix - - n - - error
 discard unix - - n - - discard
+virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
 showq unix n - n - - showq
 postlog unix-dgram n - n - 1 postlogd
@@ -71,10 +82,11 @@ postlog unix-dgram n - n - 1 postlogd
 class Postfix(Server):
     """One instance; ``settings`` are main.cf lines, after which accepted mail is discarded.
 
+    With ``keeps`` mail for ours.example, whoever it is for, can be looked at (:meth:`delivered`).
     ``queue`` is the folder that relative socket paths start from.
     """
 
-    def __init__(self, folder: Path, settings: str) -> None:
+    def __init__(self, folder: Path, settings: str, *, keeps: bool = False) -> None:
         super().__init__(folder)
         self.port = free_port()
         self.queue = folder / "queue"
@@ -86,7 +98,8 @@ class Postfix(Server):
         etc = folder / "etc"
         etc.mkdir()
         (etc / "master.cf").write_text(MASTER.format(port=self.port))
-        (etc / "main.cf").write_text(main + settings + DISCARD)
+        ending = KEEP.format(folder=folder, nobody=NOBODY) if keeps else DISCARD
+        (etc / "main.cf").write_text(main + settings + ending)
         os.utime(etc / "main.cf", (1e9, 1e9))
 
     def command(self) -> list[str]:
@@ -99,6 +112,16 @@ class Postfix(Server):
         except OSError:
             return False
 
+    def delivered(self) -> list[bytes]:
+        """What has been delivered when the queue is empty: a copy for each recipient."""
+        queues = [self.queue / name for name in ("maildrop", "incoming", "active")]
+        is_empty = wait_until(
+            lambda: not any(file.is_file() for each in queues for file in each.rglob("*")),
+            STOP_LIMIT,
+        )
+        assert is_empty, self.log_end()
+        return [file.read_bytes() for file in (self.folder / "mail").glob("all/new/*")]
+
     def log_end(self) -> str:
         mail_log = self.mail_log.read_text() if self.mail_log.exists() else ""
         return super().log_end() + "\n".join(mail_log.splitlines()[-20:])
@@ -106,6 +129,7 @@ class Postfix(Server):
     def _folders(self) -> None:
         self.queue.mkdir()
         make(self.folder / "data", 0o700, OWNER)
+        make(self.folder / "mail", 0o700, "nobody")
         for name in [*QUEUES, "private", "saved", "trace"]:
             make(self.queue / name, 0o700, OWNER)
         make(self.queue / "maildrop", 0o730, OWNER, GROUP)

@@ -8,29 +8,60 @@ from dataclasses import dataclass, field
 from check_user import verdict
 from check_user.address import Malformed, Unqualified, parse, parse_domain
 from check_user.protocols import Codec, Kind, Lookup, Mark, Output, ProtocolError
+from check_user.protocols.exim import EximCodec
 from check_user.protocols.line import LineCodec
+from check_user.protocols.milter import MilterCodec
+from check_user.protocols.opensmtpd import OpenSMTPDCodec
 from check_user.protocols.policy import PolicyCodec
 from check_user.protocols.socketmap import SocketmapCodec
+from check_user.protocols.tcp_table import TcpTableCodec
 from check_user.verdict import Verdict
 
 CODECS: dict[str, Callable[[], Codec]] = {
     "policy": PolicyCodec,
     "socketmap": SocketmapCodec,
     "line": LineCodec,
+    "tcp_table": TcpTableCodec,
+    "exim": EximCodec,
+    "milter": MilterCodec,
+    "opensmtpd": OpenSMTPDCodec,
 }
 
 REQUESTS: dict[str, bytes] = {
     "policy": b"request=smtpd_access_policy\nprotocol_state=RCPT\nrecipient=%b\n\n",
     "socketmap": b"%d:recipients %b,",
     "line": b"%b\n",
+    "tcp_table": b"get %b\n",
+    "exim": b"%b\n",
+    "milter": b"R%b\0",
+    "opensmtpd": b"filter|0.7|1.0|smtp-in|rcpt-to|7641df9771b4ed00|1ef1c203cc576e5d|%b\n",
 }
+
+NEGOTIATION = b"\0\0\0\x0dO\0\0\0\x06\0\0\x01\xff\0\x1f\xff\xff"
+"""What a milter client (Sendmail 8.17) says first."""
 
 
 def request(protocol: str, address: bytes) -> bytes:
     """A request about ``address``."""
     if protocol == "socketmap":
         return REQUESTS[protocol] % (len(address) + len("recipients "), address)
+    if protocol == "milter":
+        return packet(REQUESTS[protocol] % address)
     return REQUESTS[protocol] % address
+
+
+def packet(content: bytes) -> bytes:
+    """A milter packet."""
+    return len(content).to_bytes(4, "big") + content
+
+
+def opened(protocol: str) -> Codec:
+    """A codec that has come to the point where its client may ask."""
+    codec = CODECS[protocol]()
+    if protocol == "milter":
+        codec.feed(NEGOTIATION)
+        codec.next_event()
+    return codec
 
 
 def decide(lookup: Lookup) -> Verdict:
@@ -91,7 +122,7 @@ class Door:
 
 def play(protocol: str, parts: Iterable[bytes]) -> Door:
     """Open a door, send it the parts, and show it."""
-    door = Door(CODECS[protocol]())
+    door = Door(opened(protocol))
     for part in parts:
         door.feed(part)
     return door

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.protocols.asking import CODECS, Door
+from tests.protocols.asking import CODECS, Door, packet
+from tests.protocols.smtp_door import SmtpDoor, codec
 
 DIALOGS = Path(__file__).parents[1] / "dialogs"
 FILES = sorted(path.relative_to(DIALOGS).as_posix() for path in DIALOGS.glob("*/*.txt"))
-LINE_END = {"policy": b"\n", "line": b"\n", "socketmap": b""}
+LINE_END = {"socketmap": b"", "milter": b"", "smtp": b"\r\n"}
+"""Where a line's end is no part of the protocol, or isn't LF."""
 
 
 def octets(text: str) -> bytes:
@@ -27,12 +29,21 @@ def steps(protocol: str, text: str) -> list[tuple[str, bytes]]:
         if line in (">.", "<."):
             found.append((line, b""))
             continue
+        if sign == "?":
+            found.append((sign, rest.encode()))
+            continue
         unended = rest.endswith("\\") or sign == "!"
-        data = octets(rest.removesuffix("\\")) + (b"" if unended else LINE_END[protocol])
+        data = octets(rest.removesuffix("\\"))
+        if not unended:
+            data = packet(data) if protocol == "milter" else data + LINE_END.get(protocol, b"\n")
         if found and found[-1][0] == sign:
             data = found.pop()[1] + data
         found.append((sign, data))
     return found
+
+
+def door_of(protocol: str) -> Door | SmtpDoor:
+    return SmtpDoor(codec()) if protocol == "smtp" else Door(CODECS[protocol]())
 
 
 @pytest.mark.fault("PC01", "PC04", "PC07", "PC09", "PC10", "PC14")
@@ -41,7 +52,7 @@ def steps(protocol: str, text: str) -> list[tuple[str, bytes]]:
 def test_dialog(file: str, size: int) -> None:
     """A door says what the dialog says, however the client's octets arrive."""
     protocol = file.partition("/")[0]
-    door = Door(CODECS[protocol]())
+    door = door_of(protocol)
     for sign, data in steps(protocol, (DIALOGS / file).read_text()):
         match sign:
             case ">":
@@ -55,6 +66,9 @@ def test_dialog(file: str, size: int) -> None:
             case "!":
                 assert data.decode() in door.error
                 door.error = ""
+            case "?":
+                assert isinstance(door, SmtpDoor)
+                assert door.said.pop(0) == data.decode()
             case "<.":
                 assert door.closed
     assert (door.sent, door.error) == (b"", "")
@@ -62,4 +76,4 @@ def test_dialog(file: str, size: int) -> None:
 
 def test_every_door_has_dialogs() -> None:
     """Each codec is played."""
-    assert {file.partition("/")[0] for file in FILES} == set(CODECS)
+    assert {file.partition("/")[0] for file in FILES} == {*CODECS, "smtp"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from check_user.protocols.line import LINE_LIMIT
+from check_user.protocols.plain import LINE_LIMIT
 from tests.protocols.asking import play
 
 

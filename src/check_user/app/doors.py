@@ -7,19 +7,28 @@ from dataclasses import dataclass
 
 from check_user.config import ConfigError, Listen, Settings
 from check_user.protocols import Codec
+from check_user.protocols.exim import EximCodec
 from check_user.protocols.line import LineCodec
+from check_user.protocols.milter import MilterCodec
 from check_user.protocols.policy import PolicyCodec
 from check_user.protocols.socketmap import SocketmapCodec
+from check_user.protocols.tcp_table import TcpTableCodec
 from check_user.servers.listen import Endpoint, ListenError, parse_endpoint
 
 CODECS: dict[str, Callable[[], Codec]] = {
+    "exim": EximCodec,
     "line": LineCodec,
+    "milter": MilterCodec,
     "policy": PolicyCodec,
     "socketmap": SocketmapCodec,
+    "tcp_table": TcpTableCodec,
 }
 """Every door that can be opened, and its protocol."""
 
-LATER = ("exim", "http", "milter", "smtp", "tcp_table")
+SMTP = "smtp"
+"""The gateway's door, which has more than a codec (see ``gateway``)."""
+
+LATER = ("http",)
 """Doors of later versions: a configuration that names one is told so."""
 
 
@@ -43,8 +52,9 @@ def _door(settings: Settings, listen: Listen) -> Door:
 
     if listen.door in LATER:
         raise error(f"the door {listen.door!r} comes with a later version")
-    if listen.door not in CODECS:
-        raise error(f"{listen.door!r} is no door; there are {', '.join(CODECS)}")
+    names = (*CODECS, SMTP)
+    if listen.door not in names:
+        raise error(f"{listen.door!r} is no door; there are {', '.join(names)}")
     try:
         endpoint = parse_endpoint(
             listen.address,

@@ -10,11 +10,12 @@ import asyncio
 from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from check_user.app.build import Report, build_check, open_directory
-from check_user.app.doors import Door, doors_of
+from check_user.app.doors import SMTP, Door, doors_of
+from check_user.app.gateway import Decide, Gateway, open_gateway
 from check_user.check import Check
 from check_user.config import ConfigError, Settings, load
 from check_user.directory import Directory
@@ -30,19 +31,24 @@ class Generation:
     listeners: dict[Endpoint, Listener]
     directory: Directory
     check: Check
+    gateway: Gateway | None
 
     async def discard(self) -> None:
         """Give back everything; it never took over."""
         for listener in self.listeners.values():
             listener.close()
+        if self.gateway is not None:
+            await self.gateway.aclose()
         await self.directory.aclose()
 
 
-async def prove(path: Path, bound: Collection[Endpoint], report: Report) -> Generation:
-    """Read ``path``, bind what isn't ``bound`` already, and open the directory.
+async def prove(
+    path: Path, bound: Collection[Endpoint], report: Report, decide: Decide
+) -> Generation:
+    """Read ``path``, bind what isn't ``bound`` already, and open the directory and the gateway.
 
-    Raises ConfigError (the file, or a socket), Misconfigured or Unavailable (the database); what
-    was opened by then is closed again.
+    ``decide`` is for the gateway. Raises ConfigError (a file, or a socket), Misconfigured or
+    Unavailable (the database); what was opened by then is closed again.
     """
     settings = await _read(path)
     doors = {door.endpoint: door for door in doors_of(settings)}
@@ -56,7 +62,15 @@ async def prove(path: Path, bound: Collection[Endpoint], report: Report) -> Gene
         for listener in listeners.values():
             listener.close()
         raise
-    return Generation(settings, doors, listeners, directory, build_check(settings, directory))
+    check = build_check(settings, directory)
+    new = Generation(settings, doors, listeners, directory, check, None)
+    if not any(door.name == SMTP for door in doors.values()):
+        return new
+    try:
+        return replace(new, gateway=await open_gateway(settings, decide, report))
+    except BaseException:
+        await new.discard()
+        raise
 
 
 async def _read(path: Path) -> Settings:

@@ -22,18 +22,19 @@ from pathlib import Path
 from typing import Any
 
 from check_user import __version__
-from check_user.app.doors import CODECS, Door
+from check_user.app.doors import CODECS, SMTP, Door
 from check_user.app.generation import Generation, prove
 from check_user.app.notify import Notifier
 from check_user.check import Decision
 from check_user.config import ConfigError, Settings
-from check_user.directory import Directory
 from check_user.protocols import Kind, Lookup
 from check_user.servers.capacity import Capacity
 from check_user.servers.listen import Endpoint, Listener
+from check_user.servers.running import begin
 from check_user.servers.stream import StreamServer
-from check_user.servers.talk import Limits, plain
+from check_user.servers.talk import Limits, Opening, plain
 from check_user.telemetry import Forwarded, Journal, Level, Telemetry, writer
+from check_user.verdict import Verdict
 
 DRAIN = 5.0
 """Seconds that clients have to take their answers when a door closes."""
@@ -67,7 +68,7 @@ class Service:
 
         Until it serves it writes nothing, so that such an error is the one line on stderr.
         """
-        self._now = await prove(self._path, (), self._report)
+        self._now = await prove(self._path, (), self._report, self._judge)
         self._journal = journal = _journal(self._now.settings)
         self._telemetry = Telemetry(self._decide, journal)
         logging.basicConfig(handlers=[Forwarded(journal, threading.get_ident())], force=True)
@@ -92,6 +93,10 @@ class Service:
         if lookup.kind is _DOMAIN:
             return check.domain(lookup.text)
         return check.recipient(lookup.text)
+
+    def _judge(self, lookup: Lookup) -> Verdict | Awaitable[Verdict]:
+        """Decide about a recipient at the gateway; at once where nobody has to be asked."""
+        return begin(self._telemetry.decide(SMTP)(lookup))
 
     def _report(self, text: str) -> None:
         """Take a line from below for the log, or for later while there is none."""
@@ -125,7 +130,7 @@ class Service:
             for endpoint, (_, server) in self._doors.items()
             if server.listener and server.listener.is_intact()
         }
-        new = await prove(self._path, intact, self._report)
+        new = await prove(self._path, intact, self._report, self._judge)
         try:
             self._refuse_changed_doors(new)
             await self._open_doors(new)
@@ -135,7 +140,7 @@ class Service:
         self._now = new
         self._close_doors_but(new)
         self._set_log(new.settings)
-        self._spawn(_retire(before.directory, before.settings.lookup_timeout))
+        self._spawn(_retire(before))
         self._say_serving("reloaded")
 
     def _refuse_changed_doors(self, new: Generation) -> None:
@@ -148,13 +153,12 @@ class Service:
 
     async def _open_doors(self, new: Generation) -> None:
         """Start a server for each new listener; one whose socket file was removed gets it."""
-        limits = Limits(idle=new.settings.idle_timeout)
         started: list[Endpoint] = []
         try:
             for endpoint, listener in new.listeners.items():
                 door = new.doors[endpoint]
                 if endpoint not in self._doors:
-                    self._doors[endpoint] = (door, self._server(door, limits))
+                    self._doors[endpoint] = (door, self._server(door, new))
                     started.append(endpoint)
                 self._start(new, door, listener)
         except BaseException:
@@ -162,17 +166,25 @@ class Service:
                 await self._doors.pop(endpoint)[1].drain(0)
             raise
         new.listeners.clear()
-        for endpoint, (_, server) in self._doors.items():
+        for endpoint, (door, server) in self._doors.items():
             if endpoint in new.doors:
-                server.limits = limits
+                server.opening, server.limits = self._terms(door, new)
 
-    def _server(self, door: Door, limits: Limits) -> StreamServer:
+    def _server(self, door: Door, new: Generation) -> StreamServer:
+        opening, limits = self._terms(door, new)
         return StreamServer(
-            plain(CODECS[door.name], self._telemetry.decide(door.name)),
+            opening,
             report=lambda text: self._report(f"{door.listen}: {text}"),
             capacity=self._capacity,
             limits=limits,
         )
+
+    def _terms(self, door: Door, new: Generation) -> tuple[Opening, Limits]:
+        """What the door's next clients are told, and what all of them may do."""
+        if new.gateway is not None and door.name == SMTP:
+            return new.gateway.opening, new.gateway.limits
+        opening = plain(CODECS[door.name], self._telemetry.decide(door.name))
+        return opening, Limits(idle=new.settings.idle_timeout)
 
     def _start(self, new: Generation, door: Door, listener: Listener) -> None:
         try:
@@ -218,15 +230,24 @@ class Service:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        if self._now.gateway is not None:
+            await self._now.gateway.aclose()
         await self._now.directory.aclose()
 
 
-async def _retire(directory: Directory, seconds: float) -> None:
-    """Close a directory when the last lookup that may ask it has had its answer."""
+async def _retire(old: Generation) -> None:
+    """Close a directory when the last lookup that may ask it has had its answer.
+
+    The gateway's sessions go on with the plugins that they began with, and end by their own limits;
+    what they ask about recipients is answered by the new directory.
+    """
     try:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(old.settings.lookup_timeout)
     finally:
-        await directory.aclose()
+        await old.directory.aclose()
+    if old.gateway is not None:
+        await old.gateway.empty()
+        await old.gateway.aclose()
 
 
 def _journal(settings: Settings) -> Journal:

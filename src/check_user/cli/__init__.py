@@ -12,26 +12,28 @@
 
 (Numbers above 63 as in sysexits(3); 130 and 141 as a shell tells SIGINT and SIGPIPE.) Errors are
 one line on stderr.
+
+Each command imports what it needs when it is run: ``opensmtpd`` lives as long as the mail server,
+and the database's driver alone would double its memory.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import io
 import os
 import sys
 from collections.abc import Sequence
 
-from check_user import __version__, app
-from check_user.cli.demo import demo
-from check_user.cli.lookup import lookup
-from check_user.config import ConfigError, find, in_force, load, reference
+from check_user import __version__
+from check_user.config import KEYS, ConfigError, find, in_force, load, reference
 from check_user.directory import Finding, Level, Misconfigured, Unavailable
-from check_user.telemetry import printable
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
+
+LINE_DOOR: str = KEYS["listen"].default[0].address
+"""Where ``serve`` has its ``line`` door if the configuration names no other."""
 
 LOOKUP_CODES = (
     "Exit code 0: all are known; 1: at least one is unknown or refused; 3: none of those, but one "
@@ -47,7 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
         code = int(options.run(options))
-        print(end="", flush=True)
+        if sys.stdout is not None:  # closed from the beginning, as by `>&-`
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # `| head`: the rest is not wanted
@@ -63,23 +66,51 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(code: int, message: str) -> int:
+    from check_user.telemetry import printable
+
     print(f"check-user: {printable(message)}", file=sys.stderr)
     return code
 
 
 def _serve(options: argparse.Namespace) -> int:
-    app.serve(find(options.config))
+    from check_user.app import serve
+
+    serve(find(options.config))
     return os.EX_OK
 
 
+def _lookup(options: argparse.Namespace) -> int:
+    from check_user.cli.lookup import lookup
+
+    return lookup(options)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from check_user.cli.demo import demo
+
+    return demo(options)
+
+
+def _opensmtpd(options: argparse.Namespace) -> int:
+    from check_user.cli.opensmtpd import opensmtpd
+
+    return opensmtpd(options)
+
+
 def _check(options: argparse.Namespace) -> int:
-    findings = asyncio.run(app.examine(find(options.config)))
+    import asyncio
+
+    from check_user.app import examine
+
+    findings = asyncio.run(examine(find(options.config)))
     for finding in findings:
         print(_line(finding))
     return int(any(finding.level is Level.ERROR for finding in findings))
 
 
 def _line(finding: Finding) -> str:
+    from check_user.telemetry import printable
+
     advice = f"; {finding.advice}" if finding.advice else ""
     return printable(f"{finding.level.value:7} {finding.subject}: {finding.message}{advice}")
 
@@ -108,13 +139,23 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("addresses", nargs="+", metavar="ADDRESS", help="'-': a line each from stdin")
     ask.add_argument("--json", action="store_true", help="a JSON object a line")
     ask.add_argument("--explain", action="store_true", help="show the steps as well")
-    ask.set_defaults(run=lookup)
+    ask.set_defaults(run=_lookup)
 
     check = commands.add_parser("check", parents=[configured], help="what is wrong, and what to do")
     check.set_defaults(run=_check)
 
     play = commands.add_parser("demo", help="a sample database behind every door")
-    play.set_defaults(run=demo)
+    play.set_defaults(run=_demo)
+
+    child = commands.add_parser("opensmtpd", help="the filter that OpenSMTPD runs")
+    child.add_argument(
+        "door",
+        nargs="?",
+        default=LINE_DOOR,
+        metavar="ADDRESS",
+        help=f"the line door of check-user serve ({LINE_DOOR})",
+    )
+    child.set_defaults(run=_opensmtpd)
 
     config = commands.add_parser("config", parents=[configured], help="the settings in force")
     config.add_argument("--reference", action="store_true", help="print every key instead")

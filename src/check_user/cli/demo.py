@@ -15,8 +15,8 @@ TEXT = """\
 check_user is running, with a SQLite database of sample accounts. Nothing leaves this machine.
 Ctrl-C ends it and removes {folder}.
 
-Doors: policy 127.0.0.1:{policy}, socketmap 127.0.0.1:{socketmap}, line 127.0.0.1:{line}, and
-{folder}/policy.sock, socketmap.sock, line.sock.
+Doors on 127.0.0.1: smtp {smtp}, policy {policy}, socketmap {socketmap}, tcp_table {tcp_table},
+milter {milter}, line {line}, exim {exim}; and {folder}/policy.sock and so on.
 
 Try, in another terminal:
 
@@ -28,7 +28,27 @@ Try, in another terminal:
   nobody@example.org	DENY	unknown	Address 'nobody@example.org' doesn't exist on this server
   someone@elsewhere.example	DECLINED	foreign	Foreign address 'someone@elsewhere.example'
 
-2. A request as Postfix sends it to a policy service:
+2. A mail server that refuses whom it doesn't know (or: swaks --server 127.0.0.1:{smtp} --to ...):
+
+  {python} -c "import smtplib; s = smtplib.SMTP('127.0.0.1', {smtp}); s.ehlo(); \
+s.mail('you@example.com'); said = [s.rcpt(who) for who in ('anna@example.org', \
+'nobody@example.org')]; print(*said, sep='\\n'); \
+said[0][0] == 250 and print(s.data('Subject: hello'))"
+
+  (250, b'2.1.5 Recipient ok')
+  (550, b"5.1.1 Address 'nobody@example.org' doesn't exist on this server")
+  (250, b'2.0.0 Queued')
+
+  The mail lies in {folder}/mail/new. Now stop the database, and send it again:
+
+  mv {database} {database}.away
+
+  (451, b'4.4.3 Internal error - try later')
+  (451, b'4.4.3 Internal error - try later')
+
+  And back: mv {database}.away {database}
+
+3. A request as Postfix sends it to a policy service:
 
   {python} -c "import socket; s = socket.create_connection(('127.0.0.1', {policy})); \
 s.sendall(b'request=smtpd_access_policy\\nrecipient=nobody@example.org\\n\\n'); \
@@ -36,7 +56,7 @@ print(s.recv(512).decode().strip())"
 
   action=550 5.1.1 Address 'nobody@example.org' doesn't exist on this server
 
-3. Postfix itself, in main.cf (contrib/postfix has this with its time limits and reasons):
+4. Postfix itself, in main.cf (contrib/postfix has this with its time limits and reasons):
 
   smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
   smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:{policy}
@@ -69,6 +89,7 @@ def what_to_try(demo: Demo) -> str:
     return TEXT.format(
         folder=demo.config.parent,
         config=demo.config,
+        database=demo.database,
         command=shlex.quote(str(program)) if installed else f"{python} -m check_user",
         python=python,
         **demo.ports,

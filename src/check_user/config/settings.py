@@ -179,8 +179,9 @@ class Settings:
 
     listen: tuple[Listen, ...] = key(
         values.LISTEN,
-        "A door and where it is open: `policy`, `socketmap` or `line`, then `inet:HOST:PORT` (`*` "
-        "is every interface) or `unix:/PATH`. May be given several times.",
+        "A door and where it is open: `policy`, `socketmap`, `tcp_table`, `milter`, `exim` or "
+        "`line`, then `inet:HOST:PORT` (`*` is every interface) or `unix:/PATH`. May be given "
+        "several times.",
         (Listen("line", "unix:/run/check_user/line.sock"),),
         group="The doors",
         repeatable=True,
@@ -197,6 +198,50 @@ class Settings:
     )
     idle_timeout: float = key(
         values.seconds(1, 604800), "Seconds after which a silent connection is closed.", 3600.0
+    )
+
+    smtp_max_message: int = key(
+        values.count(65536, 2_147_483_647),
+        "Octets of a message that the gateway takes (SIZE), then 552.",
+        52_428_800,
+        group="The SMTP gateway",
+    )
+    smtp_max_recipients: int = key(
+        values.count(100, 1_000_000), "Recipients of a message, then 452.", 1000
+    )
+    smtp_max_unknown: int = key(
+        values.count(1, 1_000_000_000),
+        "Recipients in a session that are refused for good, then 421: nobody guesses his way "
+        "through the accounts.",
+        20,
+    )
+    smtp_max_errors: int = key(
+        values.count(1, 1_000_000_000), "Other errors in a session, then 421.", 20
+    )
+    smtp_max_commands: int = key(
+        values.count(100, 1_000_000_000), "Commands in a session, then 421.", 100_000
+    )
+    smtp_max_per_network: int = key(
+        values.count(0, 1_000_000),
+        "Connections at a time from one network of clients (IPv4: /24, IPv6: /64; ours and relay "
+        "clients aside), then 421. 0: no limit.",
+        50,
+    )
+    smtp_session_time: float = key(
+        values.seconds(60, 86400),
+        "Seconds that a session may last, but for the time in which messages come.",
+        600.0,
+    )
+    smtp_greet_delay: float = key(
+        values.seconds(0, 30),
+        "Seconds before the greeting; who speaks before it is refused.",
+        0.0,
+    )
+    smtp_proxies: tuple[values.Network, ...] = key(
+        values.NETWORKS,
+        "The networks of load balancers, whose connections must begin with a PROXY header (v1 or "
+        "v2); nobody else's may.",
+        (),
     )
 
     log_level: str = key(

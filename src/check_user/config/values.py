@@ -181,6 +181,19 @@ def _parse_listen(text: str) -> Listen:
     return Listen(found[1], found[2])
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def _parse_networks(text: str) -> tuple[Network, ...]:
+    def parse(word: str) -> Network:
+        try:
+            return ipaddress.ip_network(word, strict=False)
+        except ValueError:
+            raise ValueError(f"{word!r} is no address or network (192.0.2.0/24)") from None
+
+    return tuple(parse(word) for word in text.replace(",", " ").split())
+
+
 def _parse_mode(text: str) -> int:
     if not re.fullmatch(r"0?[0-7]{3}", text, re.ASCII):
         raise ValueError(f"{text!r} is not an octal mode such as 0660")
@@ -206,5 +219,6 @@ PORT: Type[int | None] = Type("port", parse_port, lambda port: "" if port is Non
 HOSTS = Type("hosts", _parse_hosts, lambda hosts: ", ".join(map(str, hosts)))
 SOCKET = Type("path", _parse_absolute)
 LISTEN = Type("DOOR ADDRESS", _parse_listen)
+NETWORKS = Type("networks", _parse_networks, lambda networks: ", ".join(map(str, networks)))
 MODE = Type("octal mode", _parse_mode, lambda mode: f"{mode:04o}")
 DELIMITERS = Type("characters", _parse_delimiters)

@@ -5,7 +5,8 @@ a peer sent and yields events, in the order in which their answers must leave:
 
 - :class:`Lookup`: somebody wants a verdict; later ``answer(lookup, verdict)`` gives the bytes;
 - :class:`Output`: bytes to send as they are, no lookup needed;
-- :class:`Mark`: NEED_DATA or NEED_REST (feed me), CLOSE (send what is due, then close).
+- :class:`Mark`: NEED_DATA or NEED_REST (feed me), CLOSE (send what is due, then close); SMTP has
+  some more.
 
 On any input a codec yields events or raises :class:`ProtocolError`, and nothing else; its buffer
 has a bound. The shell that owns the connection (``servers/``) keeps the order of answers.
@@ -16,9 +17,8 @@ no text can end a line, add an attribute or outgrow a reply.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from check_user.verdict import Verdict
 
@@ -34,25 +34,25 @@ class Kind(Enum):
     DOMAIN = "domain"
 
 
-@dataclass(frozen=True, slots=True)
-class Lookup:
+class Lookup(NamedTuple):
     """A question.
 
     ``text`` is what the peer sent as the address (or domain), decoded as UTF-8 with
     ``surrogateescape``: nothing is lost, and nothing is judged here. Where a protocol carries
     addresses without their quotes (policy), the codec puts them back. ``table`` is the map's name
     where the protocol has several (socketmap), else empty. ``client`` is the SMTP client's network
-    address where the protocol tells it, else empty.
+    address where the protocol tells it, else empty. ``token`` is what the answer must repeat where
+    answers are told apart by more than their order (OpenSMTPD), else empty.
     """
 
     text: str
     kind: Kind = Kind.RECIPIENT
     table: str = ""
     client: str = ""
+    token: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """Bytes that need no lookup."""
 
     data: bytes
@@ -62,11 +62,18 @@ class Mark(Enum):
     """Events without content.
 
     NEED_DATA: nothing is half said; the peer may be silent for long. NEED_REST: a part of a
-    question has come, and the rest of it should follow soon.
+    question has come, and the rest of it should follow soon. CLOSE: send what is due, then close.
+
+    Of SMTP alone: NEED_CONTENT: a message is coming, and may take as long as it likes while it
+    doesn't stall. NEED_ANSWER: an answer that is due decides what comes next; ask again when it was
+    given. START_TLS: send what is due, then encrypt (RFC 3207) and tell the codec.
     """
 
     NEED_DATA = "need data"
     NEED_REST = "need rest"
+    NEED_CONTENT = "need content"
+    NEED_ANSWER = "need answer"
+    START_TLS = "start TLS"
     CLOSE = "close"
 
 

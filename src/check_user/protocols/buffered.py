@@ -47,17 +47,32 @@ class Buffered(ABC):
                 raise
             if event is not None:
                 return event
-            if not self._ended:
+            if self._start < len(self._data) and not self._ended:
                 return Mark.NEED_REST
         self._forget()
         return Mark.CLOSE if self._ended else Mark.NEED_DATA
 
     @abstractmethod
     def _take(self) -> Lookup | Output | None:
-        """Take one question off ``_data`` and move ``_start``; None while it isn't whole.
+        """Take one question off ``_data`` and move ``_start``; None while there is no whole one.
 
-        Called only when there is at least one octet. Raises ProtocolError.
+        Called only when there is at least one octet. What needs no answer is passed over. Raises
+        ProtocolError.
         """
+
+    def _take_line(self, limit: int) -> bytes | None:
+        """Take a line off ``_data``, without its LF; None while it isn't whole.
+
+        Raises ProtocolError for more than ``limit`` octets with the LF.
+        """
+        start = self._start
+        end = self._data.find(b"\n", start, start + limit)
+        if end < 0:
+            if len(self._data) - start >= limit:
+                raise ProtocolError(f"a line of more than {limit} octets")
+            return None
+        self._start = end + 1
+        return self._data[start:end]
 
     def _forget(self) -> None:
         self._data = b""

@@ -1,51 +1,19 @@
-"""The ``line`` door: one address a line, one answer a line. Our own protocol, for plugins.
+"""The ``line`` door: the plain form (``plain``), kept open. Our own protocol, for plugins.
 
     > anna@example.org
     < DECLINED known
     > nobody@example.org
     < DENY Address 'nobody@example.org' doesn't exist on this server
-    > somebody@example.net
-    < DECLINED foreign
 
-and ``DENYSOFT Internal error - try later`` when it can't be told. Lines end with LF or CRLF,
-answers with LF; the first word of an answer is :class:`Action`'s, the rest is for people (after
-DECLINED: the reason). Questions may be sent ahead; answers keep their order.
-
-Every line is a question, and whatever is no address is a malformed one, which is a definite answer
-(``DENY Malformed address``): an empty line, a line of HTTP, octets that are not UTF-8. So this
-protocol can't tell that a peer speaks another one.
-
-Limit: a line has at most 1,000 octets with its end (a path has 256, RFC 5321 4.5.3.1.3; the rest
-is room for what is malformed). A longer one is a ProtocolError.
+Questions may be sent ahead; answers keep their order.
 """
 
 from __future__ import annotations
 
-from check_user.protocols import Lookup, ProtocolError, one_line
-from check_user.protocols.buffered import Buffered
-from check_user.verdict import Action, Verdict
-
-LINE_LIMIT = 1000
-"""Octets of a line with its end."""
+from check_user.protocols.plain import PlainCodec
 
 
-class LineCodec(Buffered):
+class LineCodec(PlainCodec):
     """One connection of the ``line`` door."""
 
     __slots__ = ()
-
-    def answer(self, lookup: Lookup, verdict: Verdict) -> bytes:
-        """Give the answer's line."""
-        rest = verdict.reason.value if verdict.action is Action.DECLINED else verdict.text
-        return f"{verdict.action.value} {one_line(rest)}\n".encode()
-
-    def _take(self) -> Lookup | None:
-        start = self._start
-        end = self._data.find(b"\n", start, start + LINE_LIMIT)
-        if end < 0:
-            if len(self._data) - start >= LINE_LIMIT:
-                raise ProtocolError(f"a line of more than {LINE_LIMIT} octets")
-            return None
-        self._start = end + 1
-        line = self._data[start:end].removesuffix(b"\r")
-        return Lookup(line.decode("utf-8", "surrogateescape"))

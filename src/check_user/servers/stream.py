@@ -45,8 +45,8 @@ class StreamServer:
         limits: Limits | None = None,
     ) -> None:
         """Make a server that isn't started yet."""
+        self.opening = opening
         self.limits = limits or Limits()
-        self._opening = opening
         self._throttle = _Throttle(report)
         self._capacity = capacity
         self._connections: set[Connection] = set()
@@ -119,7 +119,7 @@ class StreamServer:
     async def _connect(self, client: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         try:
-            talk = self._opening(peer_of(client))
+            talk = self.opening(peer_of(client))
             await loop.connect_accepted_socket(lambda: Connection(self, talk, loop), client)
         except OSError:  # it has gone before it was here
             client.close()

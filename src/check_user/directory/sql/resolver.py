@@ -72,7 +72,7 @@ def _look_up(
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         outcome = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
     except OSError as error:
-        outcome = OSError(f"can't resolve the database's host '{host}': {error.strerror}")
+        outcome = OSError(f"can't resolve '{host}': {error.strerror}")
     except UnicodeError:
         outcome = OSError(f"'{host}' is not a host name")
     if not loop.is_closed():

@@ -1,0 +1,217 @@
+"""One client's session: the codec's questions in, replies out.
+
+    session = Session(chain)
+    reply = session.handle(question)        a Reply, None, or an awaitable of one
+    session.closed()                        the client has gone
+
+The transaction begins with MAIL, which costs nobody anything: it is kept until a recipient was
+accepted by the plugins, and the queue's word about that recipient is the client's. The message is
+passed on as it comes, with our Received field before it; nothing of it is kept here.
+
+A message in a loop is refused at its end, 554 5.4.6, and goes nowhere. Loops are seen by the number
+of Received fields alone: a maildir behind a gateway passes nothing on.
+
+An exception in a hook, or anywhere below, is 451 4.3.0 with a constant text to the question it
+belongs to, and one report; the session goes on. A message that it hits is never delivered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable
+
+from check_user.gateway.chain import Chain
+from check_user.gateway.delivery import INTERNAL, Transaction
+from check_user.gateway.header import MOST_RECEIVED, ReceivedCount, received
+from check_user.gateway.plugins import Decision
+from check_user.protocols.smtp import (
+    Abandon,
+    Connect,
+    Content,
+    Data,
+    End,
+    Mail,
+    Question,
+    Recipient,
+    Reply,
+    Secured,
+)
+from check_user.verdict import FAULT
+
+SENDER_OK = Reply(250, "2.1.0", ("Sender ok",))
+NO_TRANSACTION = Reply(503, "5.5.1", ("MAIL first",))
+NO_RECIPIENTS = Reply(554, "5.5.1", ("No valid recipients",))
+UNKNOWN_YET = Reply(FAULT.code, FAULT.enhanced, (FAULT.text,))
+IN_A_LOOP = Reply(554, "5.4.6", ("Too many hops: the message is in a loop",))
+NOT_NOW = Reply(421, "4.3.0", INTERNAL.lines)
+"""In place of the greeting."""
+
+MARK_OCTETS = 6
+"""Of a transaction's name, which has twice as many letters."""
+
+
+class Session:
+    """Answers one client's questions."""
+
+    def __init__(self, chain: Chain) -> None:
+        """Wait for Connect."""
+        self._chain = chain
+        self._site = chain.site
+        self._delivery = chain.hook_queue()
+        self._transaction: Transaction | None = None
+        self._received = ReceivedCount()
+        self._refused: Reply | None = None
+        """What the message's end will be told, known while it still comes."""
+
+    def handle(self, question: Question) -> Reply | Awaitable[Reply | None] | None:
+        """Answer. Never raises, and neither does the awaitable."""
+        try:
+            answer = self._answer(question)
+        except Exception as error:  # noqa: BLE001 - a door to the outside: every failure is 451
+            return self._fault(question, error)
+        if answer is None or isinstance(answer, Reply):
+            return answer
+        return self._later(question, answer)
+
+    def closed(self) -> None:
+        """Let go of everything: the client has gone."""
+        self._transaction = None
+        self._delivery.close()
+
+    def _answer(self, question: Question) -> Reply | Awaitable[Reply | None] | None:
+        match question:
+            case Recipient():
+                return self._recipient(question)
+            case Content():
+                return self._content(question.data)
+            case Mail():
+                return self._mail(question)
+            case Data():
+                return self._data(chunked=question.chunked)
+            case End():
+                return self._end()
+            case Abandon():
+                self._abandon()
+                return None
+            case Connect():
+                return Reply(220, "", (f"{self._site.me} ESMTP check_user ready",))
+            case Secured():
+                return None
+
+    async def _later(self, question: Question, answer: Awaitable[Reply | None]) -> Reply | None:
+        try:
+            return await answer
+        except Exception as error:  # noqa: BLE001 - a door to the outside: every failure is 451
+            return self._fault(question, error)
+
+    def _fault(self, question: Question, error: Exception) -> Reply | None:
+        """Make the best of a failure: the transaction goes on where it can be whole."""
+        self._site.report(f"the gateway failed: {type(error).__name__}: {error}")
+        match question:
+            case Connect():
+                return NOT_NOW
+            case Mail() | Recipient():
+                return INTERNAL
+            case Data() | End():
+                self._abandon()
+                return INTERNAL
+            case Content():
+                self._refuse(INTERNAL)
+                return None
+            case Abandon() | Secured():
+                return None
+
+    def _mail(self, mail: Mail) -> Reply:
+        if self._transaction is not None:
+            self._abandon()
+        self._transaction = Transaction(mail)
+        return SENDER_OK
+
+    def _recipient(self, recipient: Recipient) -> Reply | Awaitable[Reply]:
+        transaction = self._transaction
+        if transaction is None:
+            return NO_TRANSACTION
+        deadline = asyncio.get_running_loop().time() + self._site.timeouts.recipient
+        decision = self._chain.hook_rcpt(transaction, recipient)
+        if isinstance(decision, Decision):
+            return self._decided(transaction, recipient, decision, deadline)
+        return self._wait(transaction, recipient, decision, deadline)
+
+    async def _wait(
+        self,
+        transaction: Transaction,
+        recipient: Recipient,
+        pending: Awaitable[Decision],
+        deadline: float,
+    ) -> Reply:
+        """Wait for the plugins' decision, and then for the queue's."""
+        try:
+            async with asyncio.timeout_at(deadline):
+                decision = await pending
+        except TimeoutError:
+            self._site.report("no decision about a recipient within the time limit")
+            return UNKNOWN_YET
+        answer = self._decided(transaction, recipient, decision, deadline)
+        return answer if isinstance(answer, Reply) else await answer
+
+    def _decided(
+        self, transaction: Transaction, recipient: Recipient, decision: Decision, deadline: float
+    ) -> Reply | Awaitable[Reply]:
+        if decision.reply is not None:
+            return decision.reply
+        answer = self._delivery.recipient(transaction.mail, recipient, deadline)
+        if isinstance(answer, Reply):
+            return _noted(transaction, recipient, answer)
+        return _note(transaction, recipient, answer)
+
+    async def _data(self, *, chunked: bool) -> Reply:
+        transaction = self._transaction
+        if transaction is None or not transaction.recipients:
+            return NO_RECIPIENTS
+        self._received = ReceivedCount()
+        self._refused = None
+        reply = await self._delivery.data(transaction, chunked=chunked)
+        if reply.is_positive:
+            mark = secrets.token_hex(MARK_OCTETS)
+            written = self._delivery.write(received(transaction, self._site.me, mark))
+            if written is not None:
+                await written
+        return reply
+
+    def _content(self, data: bytes) -> Awaitable[None] | None:
+        if self._refused:
+            return None
+        if self._received.feed(data) > MOST_RECEIVED:
+            self._refuse(IN_A_LOOP)
+            return None
+        return self._delivery.write(data)
+
+    async def _end(self) -> Reply:
+        refused = self._refused
+        if refused:
+            self._abandon()
+            return refused
+        reply = await self._delivery.end()
+        self._transaction = None
+        return reply
+
+    def _refuse(self, reply: Reply) -> None:
+        """Let nothing of this message arrive; its end is told why."""
+        self._refused = reply
+        self._delivery.abandon()
+
+    def _abandon(self) -> None:
+        self._transaction = None
+        self._refused = None
+        self._delivery.abandon()
+
+
+def _noted(transaction: Transaction, recipient: Recipient, reply: Reply) -> Reply:
+    if reply.is_positive:
+        transaction.recipients.append(recipient)
+    return reply
+
+
+async def _note(transaction: Transaction, recipient: Recipient, answer: Awaitable[Reply]) -> Reply:
+    return _noted(transaction, recipient, await answer)
