@@ -201,10 +201,22 @@ def test_an_unqualified_name_is_no_address() -> None:
         assert name == Unqualified("postmaster", "postmaster")
         assert isinstance(name, Unqualified)
         assert name.is_postmaster
-    other = parse('"Röt @b"')
+    other = parse('"Röt b"')
     assert isinstance(other, Unqualified)
-    assert (other.key, other.is_postmaster) == ('"röt @b"', False)
-    assert other.for_reply() == r'"r\x{F6}t @b"'
+    assert (other.key, other.is_postmaster) == ('"röt b"', False)
+    assert other.for_reply() == r'"r\x{F6}t b"'
+
+
+@pytest.mark.parametrize(
+    "text", ["a%x.example", "x.example!a", '"a@x.example"', "<a%b%c>", '"a b!c"', "50%", "!"]
+)
+def test_a_name_that_a_mail_server_may_split_is_malformed(text: str) -> None:
+    """Without a domain a name has no ``%``, ``!`` or ``@``: a mail server may find a domain there.
+
+    With a domain they are characters like any other.
+    """
+    assert parse(text) == Malformed("a route in a name without a domain")
+    assert address(f"{text.strip('<>')}@x.example")
 
 
 def test_postmaster_is_told_by_the_folded_local_part() -> None:

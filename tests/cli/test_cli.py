@@ -230,7 +230,7 @@ def test_check_finds_nothing_wrong(tmp_path: Path) -> None:
         ("line unix:{0}/line.sock", {"colour": "blue"}, "colour"),
         ("line unix:{0}/line.sock", {"email_table": "nosuch"}, "nosuch"),
         ("line unix:{0}/nosuch/line.sock", {}, "its folder is not there"),
-        ("smtp inet:127.0.0.1:25", {}, "later version"),
+        ("http inet:127.0.0.1:25", {}, "later version"),
     ],
 )
 def test_check_finds_errors(

@@ -33,7 +33,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], check=True)
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 async def test_a_mail_in_a_file(gateway: Gateway) -> None:
@@ -118,6 +118,20 @@ async def test_a_full_disk(gateway: Gateway, small_disk: Path) -> None:
     assert (len(found["new"]), found["tmp"]) == (1, [])
 
 
+async def test_an_error_leaves_nothing(small_disk: Path, gateway: Gateway) -> None:
+    """Whoever is told of an error finds the room free again, and can't make mail of the rest."""
+    folder = Maildir(small_disk / "mail", "mx.example", SHORT, gateway.reports.append)
+    await folder.prepare()
+    message = Message(folder)
+    message.open(b"Subject: x\n\n")
+    with pytest.raises(OSError, match="No space"):
+        message.write(b"x" * 1_000_000)
+    assert names(small_disk / "mail")["tmp"] == []
+    with pytest.raises(OSError, match="canceled"):
+        message.commit()
+    folder.close()
+
+
 async def test_a_folder_that_goes_away(gateway: Gateway) -> None:
     """A folder that can't be written to any more is 451 at DATA or at the end, never 250."""
     client = await gateway.client("queue/maildir mail")
@@ -136,7 +150,10 @@ async def test_a_folder_that_goes_away(gateway: Gateway) -> None:
     assert len(listed(gateway.folder / "mail" / "new")) == 1
 
 
-async def test_a_disk_that_hangs(gateway: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("before", [True, False])
+async def test_a_disk_that_hangs(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, before: bool
+) -> None:
     """A disk that doesn't answer is 451 in time, and what it does later leaves no mail."""
     gateway.timeouts = SHORT
     client = await gateway.client("queue/maildir mail")
@@ -144,8 +161,10 @@ async def test_a_disk_that_hangs(gateway: Gateway, monkeypatch: pytest.MonkeyPat
     commit = Message.commit
 
     def hang(message: Message) -> None:
-        goes_on.wait(10)
+        if before:
+            goes_on.wait(10)
         commit(message)
+        goes_on.wait(10)
 
     monkeypatch.setattr(Message, "commit", hang)
     assert codes(await client.send()) == [250, 451]

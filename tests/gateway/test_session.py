@@ -100,6 +100,24 @@ async def test_an_exception_in_any_hook(
 
 
 @pytest.mark.fault("GW01")
+@pytest.mark.parametrize("raising", [fail, fail_at_once])
+async def test_an_exception_within_the_message(
+    gateway: Gateway, client: Client, monkeypatch: pytest.MonkeyPatch, raising: object
+) -> None:
+    """A piece that raises has no reply; the message's end has: 451, and nothing is delivered."""
+    await client.told(MAIL)
+    await client.rcpt("anna@ours.example")
+    await client.told(Data(chunked=False))
+    with monkeypatch.context() as patch:
+        patch.setattr(MaildirDelivery, "write", raising)
+        assert await client.ask(Content(b"a piece\r\n")) is None
+    assert await client.ask(Content(b"another\r\n")) is None
+    assert await client.told(End(18)) == INTERNAL
+    assert len(gateway.reports) == 1
+    assert delivered(gateway) == []
+
+
+@pytest.mark.fault("GW01")
 async def test_an_exception_where_no_reply_is_due(
     gateway: Gateway, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,8 +182,8 @@ async def test_loops(gateway: Gateway, client: Client, fields: int, code: int) -
 
 
 async def test_an_abandoned_mail_is_nowhere(gateway: Gateway, client: Client) -> None:
-    """Abandon, a new MAIL, or the client's end: nothing of the mail before stays."""
-    for end in (Abandon(), MAIL, None):
+    """After Abandon, or the client's end, nothing of the mail stays."""
+    for end in (Abandon(), None):
         await client.told(MAIL)
         await client.rcpt("anna@ours.example")
         await client.told(Data(chunked=False))

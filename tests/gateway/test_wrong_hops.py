@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 import pytest
 
 from check_user.gateway.connection import HIGH_MARK
 from check_user.gateway.passage import Passage
 from check_user.protocols.smtp import Abandon, Content, Data, End, Reply
-from tests.gateway.asking import MAIL, SHORT, Client, Gateway, codes, mail_of
+from tests.gateway.asking import MAIL, SHORT, Client, Gateway, codes, mail_of, recipient
 from tests.gateway.hop import POLITE, Hop
 
 Start = Callable[..., Awaitable[tuple[Hop, Client]]]
@@ -99,7 +101,10 @@ async def test_a_refused_sender_is_refused_once(start: Start) -> None:
     for _ in range(3):
         reply = await client.rcpt("anna@ours.example")
         assert (reply.code, reply.enhanced) == (554, "5.7.1")
-    assert hop.commands.count("RCPT TO:<anna@ours.example>") == 1
+    await client.ask(Abandon())
+    del hop.replies["MAIL"], hop.replies["RCPT"]
+    assert codes(await client.send()) == [250, 250]
+    assert hop.commands.count("RCPT TO:<anna@ours.example>") == 1 + 1
 
 
 async def test_without_pipelining_one_command_at_a_time(start: Start) -> None:
@@ -211,9 +216,45 @@ async def test_a_server_that_does_not_read_stops_the_client(
     if reads_again:
         hop.reads.set()
     await answer
-    assert (await client.told(End(sent))).code == (250 if reads_again else 451)
+    reply = await client.told(End(sent))
+    assert (reply.code, reply.enhanced) == ((250, "2.0.0") if reads_again else (451, "4.4.2"))
     assert len(hop.messages) == reads_again
     assert bool(gateway.reports) is not reads_again
+
+
+async def test_one_deadline_is_not_another(start: Start) -> None:
+    """Recipients wait together for the reply to MAIL; one that gives up takes nobody with it."""
+    _, client = await start(MAIL=b"", RCPT=b"")
+    now = asyncio.get_running_loop().time()
+    passage = client.session._delivery
+    names = ("anna@ours.example", "karl@ours.example")
+    replies = await asyncio.gather(
+        *(
+            cast("Awaitable[Reply]", passage.recipient(MAIL, recipient(name), now + seconds))
+            for name, seconds in zip(names, (0.2, 5.0), strict=True)
+        )
+    )
+    assert codes(replies) == [451, 451]
+    assert asyncio.get_running_loop().time() - now < 1.0
+
+
+@pytest.mark.fault("GW03")
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize(
+    "end",
+    [b"\n.\n", b"\n.\r\n", b"\r.\r", b"\r.\r\n", b"\r\n\0.\r\n", b"\r\n.\r\r\n", b"\r\r\n.\r\r\n"],
+)
+async def test_nothing_is_smuggled(
+    start: Start, gateway: Gateway, end: bytes, chunked: bool
+) -> None:
+    """A line end that isn't CRLF never leaves for the next hop, whoever let it come this far."""
+    hop, client = await start()
+    second = b"MAIL FROM:<a@client.example>\r\nRCPT TO:<b@ours.example>\r\nDATA\r\nhi\r\n"
+    reply = (await client.send(content=b"one" + end + second, chunked=chunked))[-1]
+    assert reply.code == 451
+    assert hop.messages == []
+    assert len(gateway.reports) == 1
+    assert codes(await client.send()) == [250, 250]
 
 
 def waiting(client: Client) -> int:

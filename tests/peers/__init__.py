@@ -8,7 +8,8 @@ faultproxy     between a client and a server: latency, silence, cuts, wrong answ
 stranger       somebody else where check_user should listen
 postfix        Postfix with a configuration folder and a queue of its own
 qpsmtpd        qpsmtpd, forkserver and prefork
-exim           Exim, unpacked, in a namespace of its own
+dovecot        Dovecot's LMTP server, unpacked, in a namespace of its own
+exim           Exim, the same
 sendmail       Sendmail, the same
 namespace      other files where a server looks for them
 packages       Debian packages, unpacked and not installed

@@ -5,7 +5,11 @@ set -eu
 
 packages="mariadb-server mariadb-client postgresql-15 postgresql-client-15 postfix postfix-mysql
 qpsmtpd openssl swaks libfaketime strace m4 miltertest
-libdb5.3 libgnutls-dane0 libidn12 libldap-2.5-0 liblockfile1 libnsl2 libpcre2-8-0 libsasl2-2 libwrap0"
+libdb5.3 libgnutls-dane0 libidn12 libldap-2.5-0 liblockfile1 libnsl2 libpcre2-8-0 libsasl2-2 libwrap0
+libicu72 libsodium23 libstemmer0d libunwind8 libevent-2.1-7"
+
+# Haraka needs Node.js 20 or later. Where it comes from elsewhere than Debian, npm is in it.
+command -v npm >/dev/null || packages="$packages nodejs npm"
 
 missing=""
 for package in $packages; do

@@ -2,7 +2,9 @@
 
 It has paths and accounts compiled in; in the namespace of the server there are such. Its filters
 run as the account that runs the tests, since others may not be able to read the tests' Python.
-Whoever is at ours.example has a mailbox; 127.0.0.2 may relay. No mail is delivered.
+Whoever is at ours.example has a mailbox; 127.0.0.2 may relay. No mail is delivered. Its clients'
+names are in a file and nowhere else: it greets nobody whose name it hasn't asked for, and its
+resolver (libasr) would ask the DNS first.
 
 smtpd ends when a filter does, and of those it started a filter that hangs would be left; ``stop``
 ends that one too.
@@ -16,12 +18,17 @@ from pathlib import Path
 from tests.peers.namespace import in_namespace
 from tests.peers.packages import unpacked
 from tests.peers.process import Server, descendants, free_port
-from tests.peers.smtp import RELAY_CLIENT, Session
+from tests.peers.smtp import OUTSIDER, RELAY_CLIENT, Session
 
 ACCOUNTS = ("opensmtpd", "opensmtpq")
 LISTENER = "listen on 0.0.0.0 port 25"
 """How the line in ``contrib/opensmtpd`` begins, once."""
 
+HOSTS = f"""\
+127.0.0.1 localhost
+{RELAY_CLIENT} relay.example
+{OUTSIDER} client.example
+"""
 RULES = f"""
 action "mailbox" maildir "/nonexistent" virtual {{ "@" = root }}
 action "relay" relay
@@ -59,11 +66,13 @@ class OpenSMTPD(Server):
             "/var/lib": folder / "lib",
             "/usr/libexec": unpacked("opensmtpd") / "usr/libexec",
         }
-        for file, ids in (("passwd", "0:0::/nonexistent:/bin/false"), ("group", "0:")):
-            copy = folder / file
+        etc = {"hosts": HOSTS, "resolv.conf": "lookup file\n"}
+        for name, ids in (("passwd", "0:0::/nonexistent:/bin/false"), ("group", "0:")):
             added = [f"{account}:x:{ids}\n" for account in ACCOUNTS]
-            copy.write_text(Path("/etc", file).read_text() + "".join(added))
-            self.seen[f"/etc/{file}"] = copy
+            etc[name] = Path("/etc", name).read_text() + "".join(added)
+        for name, text in etc.items():
+            (folder / name).write_text(text)
+            self.seen[f"/etc/{name}"] = folder / name
 
     def command(self) -> list[str]:
         return in_namespace([str(self.program), "-d", "-f", str(self.file)], self.seen)

@@ -124,9 +124,11 @@ class SmtpDoor:
     def __post_init__(self) -> None:
         self._run()
 
-    def feed(self, data: bytes) -> None:
-        """Send octets (``b""``: the end), and take every reply."""
+    def feed(self, data: bytes, *, ends: bool = False) -> None:
+        """Send octets (``b""``: the end), and with them the end, and take every reply."""
         self.codec.feed(data)
+        if ends:
+            self.codec.feed(b"")
         self._run()
 
     def ask(self, data: bytes) -> bytes:

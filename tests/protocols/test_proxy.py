@@ -104,8 +104,8 @@ def test_line_limit(more: int, fits: bool) -> None:
     if fits:
         assert read_header(header) == Header("", LINE_LIMIT)
     else:
-        with pytest.raises(ProtocolError, match="more than 107"):
-            read_header(header[:LINE_LIMIT])
+        assert complaint(header[:LINE_LIMIT]) == complaint(header)
+        assert "more than 107" in complaint(header)
 
 
 @given(source=st.ip_addresses(), target=st.ip_addresses(), port=st.integers(0, 65535))

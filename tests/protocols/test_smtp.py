@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from itertools import pairwise
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from check_user.protocols import Mark, Output
 from check_user.protocols.smtp import (
+    Abandon,
     Connect,
     Data,
     End,
@@ -111,7 +113,9 @@ def test_chunks_of_anything(session: bytes, cuts: list[int]) -> None:
 @given(session=SESSIONS)
 def test_late_replies(session: bytes) -> None:
     """Whether recipients are answered at once or as late as can be, everybody is told the same."""
-    assert outcome(play([session, b""], late=True)) == outcome(play([session, b""]))
+    door = SmtpDoor(codec(), late=True)
+    door.feed(session, ends=True)
+    assert outcome(door) == outcome(play([session, b""]))
 
 
 @pytest.mark.fault("PC01")
@@ -201,6 +205,20 @@ def test_421_closes(kind: type[Question]) -> None:
     assert door.closed
 
 
+def test_nothing_is_said_after_421() -> None:
+    """Recipients that wait when the session ends get no reply, and the end waits for them."""
+    session = started()
+    session.feed(b"RCPT TO:<a@x>\r\nRCPT TO:<b@x>\r\n")
+    first, second = session.next_event(), session.next_event()
+    assert isinstance(first, Recipient)
+    assert isinstance(second, Recipient)
+    assert session.answer(first, Reply(421, "", ("Bye",))) == b"421 Bye\r\n"
+    assert session.next_event() is Mark.NEED_ANSWER
+    assert session.answer(second, KNOWN) == b""
+    assert answer(session, None, Abandon) == b""
+    assert session.next_event() is Mark.CLOSE
+
+
 @pytest.mark.parametrize("code", [421, 450, 554])
 def test_unwelcome(code: int) -> None:
     """A greeting that isn't 220 is the only reply."""
@@ -249,6 +267,12 @@ def test_offers(name: str) -> None:
 
 
 @pytest.mark.fault("GW15")
+def test_utf8_needs_8_bits() -> None:
+    """SMTPUTF8 isn't offered without 8BITMIME (RFC 6531 3.1)."""
+    assert b"SMTPUTF8" not in SmtpDoor(codec(extensions=Extensions(utf8=True))).ask(b"EHLO x\r\n")
+
+
+@pytest.mark.fault("GW15")
 @pytest.mark.parametrize(("theirs", "shown"), [(None, 52428800), (0, 52428800), (1000, 1000)])
 def test_size(theirs: int | None, shown: int) -> None:
     """SIZE is the smaller of our limit and the next hop's, and holds at MAIL."""
@@ -276,11 +300,27 @@ def test_half_close(after: int, late: bool) -> None:
         b"DATA",
         b"a",
     ]
-    door = play([b"".join(line + b"\r\n" for line in lines[:after]), b""], late=late)
+    door = SmtpDoor(codec(), late=late)
+    door.feed(b"".join(line + b"\r\n" for line in lines[:after]), ends=True)
     assert door.sent.count(b"\r\n") == 1 + min(after, 5)
     assert door.closed
     assert not door.messages
     assert door.codec.next_event() is Mark.CLOSE
+
+
+@pytest.mark.fault("GW07", "PC04")
+def test_half_close_while_recipients_wait() -> None:
+    """A client that has ended its half is closed after the last reply, not before."""
+    session = started()
+    session.feed(b"RCPT TO:<a@x>\r\nRCPT TO:<b@x>\r\nRCPT")
+    session.feed(b"")
+    asked = [session.next_event() for _ in range(2)]
+    for each in asked:
+        assert session.next_event() is Mark.NEED_ANSWER
+        assert isinstance(each, Recipient)
+        assert session.answer(each, KNOWN).startswith(b"250 ")
+    assert answer(session, None, Abandon) == b""
+    assert session.next_event() is Mark.CLOSE
 
 
 def secure() -> SmtpCodec:
@@ -426,8 +466,32 @@ def test_endless_line() -> None:
     assert session.next_event() == Output(b"500 5.5.2 Line too long\r\n")
 
 
+@pytest.mark.fault("AB05")
+@pytest.mark.parametrize(
+    "begin", [b"RCPT TO:", b"RCPT TO:<", b"MAIL FROM:", b"MAIL FROM:<", b"BDAT "]
+)
+@pytest.mark.parametrize(
+    "hostile",
+    [b"a", b'"', b'\\"', b'"\\', b"(", b"@a,", b"@a", b" ", b"<", b">", b"a=b ", b"[", b'""'],
+)
+def test_slow_lines(begin: bytes, hostile: bytes) -> None:
+    """No command line takes long to read, whatever is in it."""
+    room = LINE_LIMIT - len(begin) - len(b">\x01 \r\n")
+    for end in (b"", b">", b'"', b">\x01", b" "):
+        line = begin + hostile * (room // len(hostile)) + end + b"\r\n"
+        door = in_mail()
+        if begin.startswith(b"MAIL"):
+            door.feed(b"RSET\r\n")
+        began = time.process_time()
+        door.feed(line)
+        assert time.process_time() - began < 0.005
+
+
 @pytest.mark.fault("GW03", "PC08")
-@pytest.mark.parametrize("line", [b"NOOP\n", b"\n", b"NO\rOP\r\n", b"NOOP\r\r\n", b"NOOP\r\n\n"])
+@pytest.mark.parametrize(
+    "line",
+    [b"NOOP\n", b"\n", b"NO\rOP\r\n", b"NOOP\r\r\n", b"NOOP\r\n\n", b"x" * LINE_LIMIT + b"\n"],
+)
 def test_bare_line_ends(line: bytes) -> None:
     """A CR or an LF that stands alone in a command ends the session."""
     door = opened()

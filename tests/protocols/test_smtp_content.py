@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from check_user.protocols import Mark
-from check_user.protocols.smtp import Content, Data, Question, Reply
+from check_user.protocols.smtp import Content, Data, End, Question, Reply
 from check_user.protocols.smtp.content import LINE, PIECE
 from check_user.protocols.smtp.limits import SmtpLimits
 from tests.protocols.smtp_door import SmtpDoor, codec, decide, in_data, in_mail
@@ -133,6 +133,24 @@ def test_pieces_are_lines() -> None:
     assert len(door.content) == 2
     door.feed(b"x")
     assert door.content[2:] == [b"x" * (LINE + 1)]
+
+
+def test_long_line_cut_before_its_end() -> None:
+    """A line longer than lines may be keeps its CR LF together, wherever its octets are cut."""
+    door = in_data()
+    door.feed(b"x" * (LINE + 1) + b"\r")
+    assert door.ask(b"\n.\r\n") == b"250 2.6.0 Message taken\r\n"
+    assert door.messages == [b"x" * (LINE + 1) + b"\r\n"]
+
+
+@pytest.mark.parametrize("broken", [b"x" * 1001 + b"\r\n.\r\n", b"x" * 600 + b"\r\n.\r\n"])
+def test_nothing_is_left_of_an_abandoned_message(broken: bytes) -> None:
+    """The transaction after a message that was refused has no recipients yet."""
+    door = in_data(codec(limits=SmtpLimits(message=1000)))
+    door.decide = lambda each: Reply(554, "", ("No",)) if isinstance(each, End) else decide(each)
+    assert door.ask(broken).startswith(b"55")
+    assert door.ask(b"MAIL FROM:<>\r\n").startswith(b"250 ")
+    assert door.ask(b"DATA\r\n").startswith(b"503 5.5.1 Say RCPT")
 
 
 @pytest.mark.parametrize(

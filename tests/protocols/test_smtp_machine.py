@@ -37,7 +37,7 @@ HARMLESS = [
 ]
 """Commands that leave everything as it is."""
 
-answers = st.sampled_from(list(REPLIES))
+answers = st.sampled_from(["yes", "yes", "yes", "later", "never"])
 
 
 @dataclass

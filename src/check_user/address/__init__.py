@@ -10,6 +10,7 @@ its angle brackets, decoded from UTF-8 with ``surrogateescape``. :func:`parse` t
     zoë@bücher.example               Address      key  zoë@xn--bcher-kva.example
     anna@[IPv6:2001:DB8:0::1]        Address      key  anna@[ipv6:2001:db8::1]
     Postmaster                       Unqualified  key  postmaster
+    user%x.example                   Malformed    a route in place of a domain
     a..b@x.example                   Malformed    a definite answer, never an exception
 
 Equal addresses have equal keys, and the key of a key is itself. Two addresses are equal when
@@ -27,8 +28,10 @@ Malformed, whatever a database holds:
 
 - control characters (C0, DEL, C1) and invalid UTF-8;
 - a path over 254 octets, not counting its angle brackets (RFC 5321 4.5.3.1.3: 256 with them), a
-  local part over 64 with its quotes (4.5.3.1.1): both as asked and in the key. A domain over 253
-  octets of A-labels, a label over 63 (RFC 1035 2.3.4);
+  local part over 64 with its quotes (4.5.3.1.1; a caller may allow more): both as asked and in the
+  key. A domain over 253 octets of A-labels, a label over 63 (RFC 1035 2.3.4);
+- a name without a domain that holds ``%``, ``!`` or ``@``: a mail server that takes it for a route
+  would find a domain of ours in it, behind the check's back;
 - an empty local part (``""`` too), domain or label; a dot at either end of an unquoted local part;
 - unquoted specials or spaces, comments, folding white space, half-quoted local parts (``a."b"@x``:
   RFC 5322's obsolete forms);
@@ -48,11 +51,22 @@ regular expression here backtracks.
 It doesn't know which domains are ours, what is an alias, or whether anybody is there.
 """
 
+from check_user.address.bounce import is_srs, without_tag
 from check_user.address.domain import Domain, canonical_domain, parse_domain
-from check_user.address.mailbox import Address, Unqualified, canonical, canonical_pair, parse
+from check_user.address.mailbox import (
+    MAX_ADDRESS,
+    MAX_LOCAL,
+    Address,
+    Unqualified,
+    canonical,
+    canonical_pair,
+    parse,
+)
 from check_user.address.text import Malformed
 
 __all__ = [
+    "MAX_ADDRESS",
+    "MAX_LOCAL",
     "Address",
     "Domain",
     "Malformed",
@@ -60,6 +74,8 @@ __all__ = [
     "canonical",
     "canonical_domain",
     "canonical_pair",
+    "is_srs",
     "parse",
     "parse_domain",
+    "without_tag",
 ]

@@ -27,7 +27,8 @@ from check_user.address.text import (
 )
 
 MAX_LOCAL = 64
-"""Octets of a local part as it is written, quotes included (RFC 5321 4.5.3.1.1)."""
+"""Octets of a local part as it is written, quotes included (RFC 5321 4.5.3.1.1). That is what a
+mail server must take, not what it may take at most: :func:`parse` can be told a larger limit."""
 
 MAX_ADDRESS = 254
 """Octets of a path without its angle brackets (RFC 5321 4.5.3.1.3 allows 256 with them)."""
@@ -43,6 +44,10 @@ DOT_STRING = re.compile(rf"{ATOM_8}(?:\.{ATOM_8})*")
 QUOTED_STRING = re.compile(r'"(?:[^"\\]|\\[ -~])*"')
 QUOTED_PAIR = re.compile(r"\\(.)")
 TO_ESCAPE = re.compile(r'(["\\])')
+
+ROUTING = re.compile("[%!@]")
+"""What a mail server may split a name at that has no domain (Postfix: allow_percent_hack and
+swap_bangpath, both on by default, and resolve_dequoted_address)."""
 
 NO_LOCAL_PART = "local part neither a dot-string nor a quoted string"
 
@@ -105,7 +110,8 @@ class Address:
     def for_reply(self) -> str:
         r"""Give the address in printable ASCII, for a reply's text: ``zo\x{EB}@x.example``.
 
-        At most 414 octets: 32 characters of two octets take seven each, as ``\x{153}``.
+        At most 414 octets where a local part has its usual limit: 32 characters of two octets take
+        seven each, as ``\x{153}``.
         """
         return printable(self.key)
 
@@ -116,12 +122,17 @@ class Address:
         """
         if self.local in NEVER_SPLIT:
             return
+        for end in range(len(self.local) - 1, 0, -1):
+            if self.local[end] in delimiters and (base := self.part(0, end)):
+                yield base
+
+    def part(self, begin: int, end: int) -> Address | None:
+        """Give the address whose local part is ``local[begin:end]``, as far as it is one."""
         given = self.as_given[0]
         spelling = given if lower(given) == self.local else self.local
-        for end in range(len(self.local) - 1, 0, -1):
-            if self.local[end] in delimiters:
-                with suppress(MalformedError):  # "x." needs quotes, and they may not fit
-                    yield _address(_write(spelling[:end]), self.domain)
+        with suppress(MalformedError):  # it may be empty, or too long with the quotes it needs
+            return _address(_write(spelling[begin:end]), self.domain)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,17 +152,18 @@ class Unqualified:
         return printable(self.key)
 
 
-def parse(text: str) -> Address | Unqualified | Malformed:
+def parse(text: str, max_local: int = MAX_LOCAL) -> Address | Unqualified | Malformed:
     """Read an RFC 5321 path, with or without angle brackets. Never raises.
 
-    ``text`` was decoded from UTF-8 with ``surrogateescape``.
+    ``text`` was decoded from UTF-8 with ``surrogateescape``. ``max_local`` is the limit of the
+    local part, in octets.
     """
-    plain = _match_plain(text)
+    plain = _match_plain(text, max_local)
     if plain:
         written, domain = plain.groups()
         return Address(text.lower(), written.lower(), Domain(domain.lower(), domain), written)
     try:
-        return _read_path(text)
+        return _read_path(text, max_local)
     except MalformedError as error:
         return Malformed(str(error))
 
@@ -197,23 +209,23 @@ def canonical_pair(local: str, domain: str) -> str | None:
         return None
 
 
-def _match_plain(text: str) -> re.Match[str] | None:
+def _match_plain(text: str, max_local: int = MAX_LOCAL) -> re.Match[str] | None:
     """Match an address of atoms and ASCII labels, which is canonical once it is in lower case."""
     if len(text) > MAX_ADDRESS:
         return None
     plain = PLAIN.fullmatch(text)
-    return plain if plain and plain.end(1) <= MAX_LOCAL else None
+    return plain if plain and plain.end(1) <= max_local else None
 
 
-def _read_path(text: str) -> Address | Unqualified:
+def _read_path(text: str, max_local: int) -> Address | Unqualified:
     if text.startswith("<"):
         if not text.endswith(">"):
             raise MalformedError("unbalanced angle brackets")
         text = text[1:-1]
     require_text(text, MAX_ADDRESS, "address")
     if not text.startswith("@"):
-        return _read_mailbox(text)
-    mailbox = _read_mailbox(_drop_route(text))
+        return _read_mailbox(text, max_local)
+    mailbox = _read_mailbox(_drop_route(text), max_local)
     if isinstance(mailbox, Unqualified):
         raise MalformedError("source route to a name without a domain")
     return mailbox
@@ -231,7 +243,7 @@ def _drop_route(text: str) -> str:
     return mailbox
 
 
-def _read_mailbox(text: str) -> Address | Unqualified:
+def _read_mailbox(text: str, max_local: int = MAX_LOCAL) -> Address | Unqualified:
     """Read a local part with or without a domain. Raises MalformedError."""
     if not text or text.startswith("@"):
         raise MalformedError("empty local part")
@@ -240,28 +252,30 @@ def _read_mailbox(text: str) -> Address | Unqualified:
         raise MalformedError(NO_LOCAL_PART)
     written, rest = found[0], text[found.end() :]
     if rest.startswith("@"):
-        return _address(written, read_domain(rest[1:]))
+        return _address(written, read_domain(rest[1:]), max_local)
     if rest:
         raise MalformedError(NO_LOCAL_PART)
-    local, key = _local_part(written)
+    local, key = _local_part(written, max_local)
+    if ROUTING.search(local):
+        raise MalformedError("a route in a name without a domain")
     return Unqualified(key, local)
 
 
-def _address(written: str, domain: Domain) -> Address:
-    local, local_key = _local_part(written)
+def _address(written: str, domain: Domain, max_local: int = MAX_LOCAL) -> Address:
+    local, local_key = _local_part(written, max_local)
     key = f"{local_key}@{domain.key}"
     require_text(key, MAX_ADDRESS, "address")
     return Address(key, local, domain, written)
 
 
-def _local_part(written: str) -> tuple[str, str]:
+def _local_part(written: str, max_local: int) -> tuple[str, str]:
     """Give what a written local part says, folded, and its canonical text."""
-    require_text(written, MAX_LOCAL, "local part")
+    require_text(written, max_local, "local part")
     local = fold(_content(written))
     if not local:
         raise MalformedError("empty local part")
     key = _write(local)
-    require_text(key, MAX_LOCAL, "local part")
+    require_text(key, max_local, "local part")
     return local, key
 
 

@@ -46,5 +46,8 @@ async def open_directory(settings: Settings, report: Report) -> Directory:
 def build_check(settings: Settings, directory: Directory) -> Check:
     """Make the check that asks ``directory``."""
     return Check(
-        directory, timeout=settings.lookup_timeout, delimiters=settings.recipient_delimiter
+        directory,
+        timeout=settings.lookup_timeout,
+        delimiters=settings.recipient_delimiter,
+        bounce_forms=settings.bounce_forms,
     )

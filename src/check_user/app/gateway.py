@@ -41,7 +41,11 @@ async def open_gateway(settings: Settings, decide: Decide, report: Report) -> Ga
     """Read qpsmtpd's files beside the configuration, and start the queue. Raises ConfigError."""
     try:
         gateway = Gateway(settings, decide, report)
-        await gateway.chain.start()
+        try:
+            await gateway.chain.start()
+        except BaseException:
+            await gateway.aclose()
+            raise
     except GatewayError as error:
         raise ConfigError(error.file, error.line, "", error.message) from None
     return gateway

@@ -73,7 +73,7 @@ def _fail(code: int, message: str) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from check_user.app import serve
+    from check_user.app.serve import serve
 
     serve(find(options.config))
     return os.EX_OK
@@ -100,7 +100,7 @@ def _opensmtpd(options: argparse.Namespace) -> int:
 def _check(options: argparse.Namespace) -> int:
     import asyncio
 
-    from check_user.app import examine
+    from check_user.app.doctor import examine
 
     findings = asyncio.run(examine(find(options.config)))
     for finding in findings:

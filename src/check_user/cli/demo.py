@@ -9,7 +9,8 @@ import tempfile
 from argparse import Namespace
 from pathlib import Path
 
-from check_user.app import Demo, prepare_demo, serve
+from check_user.app.demo import Demo, prepare_demo
+from check_user.app.serve import serve
 
 TEXT = """\
 check_user is running, with a SQLite database of sample accounts. Nothing leaves this machine.

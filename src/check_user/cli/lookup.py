@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from queue import Queue
 
-from check_user.app import Answer, Ask, asking
+from check_user.app.asking import Answer, Ask, asking
 from check_user.config import find, load
 from check_user.directory import Step
 from check_user.telemetry import printable

@@ -7,6 +7,7 @@ The class :class:`Settings` is the declaration; the loader, ``check-user config`
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -173,6 +174,14 @@ class Settings:
         "",
         group="The verdict",
     )
+    bounce_forms: tuple[str, ...] = key(
+        values.some_of("srs", "batv"),
+        "The forms that this site's mail system gives to senders, so that their bounces come back: "
+        "at a domain of ours `srs` lets `SRS0=...` and `SRS1=...` through to the mail server, which "
+        "alone can tell whether they are genuine (let it refuse those that aren't); `batv` looks "
+        "for `anna` in `prvs=TAG=anna`. Empty: they are looked up as they are.",
+        (),
+    )
     lookup_timeout: float = key(
         values.seconds(0.5, 60), "The whole lookup's deadline, in seconds.", 3.0
     )
@@ -195,6 +204,12 @@ class Settings:
         "The group of our unix sockets: usually the mail server's.",
         "",
         default_text="that of who runs check_user",
+    )
+    workers: int = key(
+        values.count(0, 256),
+        "Processes that serve, behind the same sockets; one that dies is replaced. 0: one for each "
+        "processor.",
+        0,
     )
     idle_timeout: float = key(
         values.seconds(1, 604800), "Seconds after which a silent connection is closed.", 3600.0
@@ -260,6 +275,11 @@ class Settings:
     def hosts(self) -> tuple[tuple[str, int | None], ...]:
         """Every database host with its port, in the order in which they are tried."""
         return tuple((host.name, host.port or self.port) for host in self.host)
+
+    @property
+    def processes(self) -> int:
+        """How many processes serve."""
+        return self.workers or len(os.sched_getaffinity(0))
 
     @property
     def crosses_network(self) -> bool:

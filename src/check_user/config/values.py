@@ -143,6 +143,19 @@ def choice(*words: str) -> Type[str]:
     return Type(" | ".join(words), parse)
 
 
+def some_of(*words: str) -> Type[tuple[str, ...]]:
+    """Any of a few words, in any case, separated by blanks or commas."""
+
+    def parse(text: str) -> tuple[str, ...]:
+        given = text.lower().replace(",", " ").split()
+        for word in given:
+            if word not in words:
+                raise ValueError(f"{word!r} is none of {', '.join(words)}{meant(word, words)}")
+        return tuple(dict.fromkeys(given))
+
+    return Type(", ".join(words), parse, ", ".join)
+
+
 def parse_port(text: str) -> int:
     """Read a TCP port, 1 to 65535. Raises ValueError."""
     if not re.fullmatch(r"[0-9]{1,5}", text, re.ASCII) or not 1 <= int(text) <= 65535:

@@ -19,9 +19,35 @@ from check_user.address import Address, Domain
 
 
 class Presence(Enum):
-    """The complete answers."""
+    """The complete answers; the value is the answer's source in the log.
+
+    =============  ================================================================
+    KNOWN          the address itself is stored
+    BASE           the address without its extension is (``anna`` of ``anna+lists``), or without
+                   its BATV tag
+    SRS            it has the form of SRS; the mail server tells whether it is genuine
+    ALIAS_DOMAIN   its domain stands for another one, in which it is
+    CATCH_ALL      its domain takes whatever nobody else takes
+    RELAY          its domain's accounts are another server's: it is never refused
+    DISABLED       it is stored, and switched off or expired
+    REFUSED        it is stored in order to be refused
+    BUSY           it is there, and can't take mail for a moment
+    FULL           it is there, and its mailbox is full
+    UNKNOWN        its domain is ours, and it isn't there
+    FOREIGN        its domain isn't ours
+    =============  ================================================================
+    """
 
     KNOWN = "known"
+    BASE = "without extension"
+    SRS = "srs"
+    ALIAS_DOMAIN = "alias domain"
+    CATCH_ALL = "catch-all"
+    RELAY = "relay domain"
+    DISABLED = "disabled"
+    REFUSED = "refused"
+    BUSY = "busy"
+    FULL = "full"
     UNKNOWN = "unknown"
     FOREIGN = "foreign"
 

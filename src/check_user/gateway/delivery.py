@@ -65,7 +65,7 @@ class Delivery(Protocol):
         ...
 
     def write(self, data: bytes) -> Awaitable[None] | None:
-        """Take a piece; the next may come when the awaitable is done."""
+        """Take a piece; the next may come when the awaitable is done. Dropped after ``abandon``."""
         ...
 
     def end(self) -> Awaitable[Reply]:

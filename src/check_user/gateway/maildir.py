@@ -168,7 +168,6 @@ class MaildirDelivery:
 
     async def data(self, transaction: Transaction, *, chunked: bool) -> Reply:
         """Make the file."""
-        self.abandon()
         self._message = message = Message(self._maildir)
         await self._run(self._maildir.timeouts.data, partial(message.open, _envelope(transaction)))
         return self._failed or GO_AHEAD

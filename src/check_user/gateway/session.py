@@ -4,9 +4,10 @@
     reply = session.handle(question)        a Reply, None, or an awaitable of one
     session.closed()                        the client has gone
 
-The transaction begins with MAIL, which costs nobody anything: it is kept until a recipient was
-accepted by the plugins, and the queue's word about that recipient is the client's. The message is
-passed on as it comes, with our Received field before it; nothing of it is kept here.
+A transaction begins with MAIL, ends with End or Abandon, and the next one begins after that. MAIL
+costs nobody anything: it is kept until a recipient was accepted by the plugins, and the queue's
+word about that recipient is the client's. The message is passed on as it comes, with our Received
+field before it; nothing of it is kept here.
 
 A message in a loop is refused at its end, 554 5.4.6, and goes nowhere. Loops are seen by the number
 of Received fields alone: a maildir behind a gateway passes nothing on.
@@ -86,7 +87,8 @@ class Session:
             case Content():
                 return self._content(question.data)
             case Mail():
-                return self._mail(question)
+                self._transaction = Transaction(question)
+                return SENDER_OK
             case Data():
                 return self._data(chunked=question.chunked)
             case End():
@@ -121,12 +123,6 @@ class Session:
                 return None
             case Abandon() | Secured():
                 return None
-
-    def _mail(self, mail: Mail) -> Reply:
-        if self._transaction is not None:
-            self._abandon()
-        self._transaction = Transaction(mail)
-        return SENDER_OK
 
     def _recipient(self, recipient: Recipient) -> Reply | Awaitable[Reply]:
         transaction = self._transaction
@@ -180,8 +176,6 @@ class Session:
         return reply
 
     def _content(self, data: bytes) -> Awaitable[None] | None:
-        if self._refused:
-            return None
         if self._received.feed(data) > MOST_RECEIVED:
             self._refuse(IN_A_LOOP)
             return None

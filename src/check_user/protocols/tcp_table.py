@@ -80,9 +80,8 @@ class TcpTableCodec(Buffered):
             return _UNKNOWN_REQUEST
         if _NOT_ENCODED.search(key):
             return _BAD_KEY
-        if key.startswith(b"@"):
-            return _NOT_FOUND
-        return Lookup(unquote_to_bytes(key).decode("utf-8", "surrogateescape"))
+        text = unquote_to_bytes(key).decode("utf-8", "surrogateescape")
+        return _NOT_FOUND if text.startswith("@") else Lookup(text)
 
 
 def _encode(value: bytes) -> bytes:

@@ -24,6 +24,15 @@ from check_user.servers.capacity import Capacity
 ACCEPTED = 512
 """Clients accepted in one turn of the event loop: some 5 ms."""
 
+SHARED = 2
+"""The same where other processes accept from the same socket: each takes its part."""
+
+COURTESY = 0.005
+"""Seconds for which a process that has more clients than another leaves new ones to it."""
+
+AFTER_ALL = 16
+"""Clients that it then takes: should the other hang, that is 3,000 a second."""
+
 WELCOMED = 64
 """Clients that become connections in one turn of the event loop: some 5 ms."""
 
@@ -45,8 +54,11 @@ class Acceptor:
         capacity: Capacity,
         welcome: Callable[[socket.socket], None],
         report: Callable[[str], None],
+        *,
+        is_shared: bool,
     ) -> None:
         """Begin to accept, on the running event loop."""
+        self._at_once = SHARED if is_shared else ACCEPTED
         self._loop = asyncio.get_running_loop()
         self._listening = listening
         self._capacity = capacity
@@ -68,10 +80,24 @@ class Acceptor:
         self._pause = None
         self._loop.add_reader(self._listening, self._accept)
 
+    def _rest(self, seconds: float, then: Callable[[], None]) -> None:
+        self._loop.remove_reader(self._listening)
+        self._pause = self._loop.call_later(seconds, then)
+
     def _accept(self) -> None:
+        if self._capacity.is_ahead:
+            self._rest(COURTESY, self._accept_after_all)
+        else:
+            self._accept_some(self._at_once)
+
+    def _accept_after_all(self) -> None:
+        self._resume()
+        self._accept_some(AFTER_ALL)
+
+    def _accept_some(self, most: int) -> None:
         if not self._accepted:
             self._loop.call_soon(self._usher)
-        for _ in range(ACCEPTED):
+        for _ in range(most):
             try:
                 client, _ = self._listening.accept()
             except (BlockingIOError, ConnectionAbortedError):
@@ -80,8 +106,7 @@ class Acceptor:
                 if error.errno not in EXHAUSTED:
                     raise
                 self._report(f"can't accept clients: {error.strerror}")
-                self._loop.remove_reader(self._listening)
-                self._pause = self._loop.call_later(PAUSE, self._resume)
+                self._rest(PAUSE, self._resume)
                 return
             if self._capacity.enter():
                 client.setblocking(False)

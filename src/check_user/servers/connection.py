@@ -179,10 +179,12 @@ class Connection(asyncio.Protocol):
     def expire(self, now: float) -> None:
         """End the connection if it has used up a time limit. Called about once a second."""
         limits = self._owner.limits
+        if self._due and not self._stalled:
+            return
         if self._stalled or self._mark is _CLOSE:
             if now - self._patience.since > limits.stall:
                 self.abort()
-        elif not self._due and self._patience.is_over(now, self._mark, limits):
+        elif self._patience.is_over(now, self._mark, limits):
             self._give_up()
 
     def _give_up(self) -> None:

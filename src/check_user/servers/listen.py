@@ -91,10 +91,16 @@ def parse_endpoint(
 class Listener:
     """Listening sockets. Clients wait in the kernel until a server takes it (``start``)."""
 
-    def __init__(self, sockets: list[socket.socket], path: str = "") -> None:
-        """Own ``sockets``; ``path`` is the file of a unix socket that was just bound."""
+    def __init__(
+        self, sockets: list[socket.socket], path: str = "", *, is_shared: bool = False
+    ) -> None:
+        """Own ``sockets``; ``path`` is the file of a unix socket that was just bound.
+
+        Where they are shared with other processes, the file isn't ours to remove.
+        """
         self.sockets = sockets
         self.path = path
+        self.is_shared = is_shared
         self._file = _identity(path) if path else None
         self.addresses = [f"unix:{path}"] if path else [_inet_text(each) for each in sockets]
         """Where clients find it, in the configuration's form, with the port that was chosen."""
@@ -106,7 +112,7 @@ class Listener:
 
     def close(self) -> None:
         """Remove the socket's file, if it is still its own, and close. May be called twice."""
-        if self.path and self.is_intact():
+        if self.path and not self.is_shared and self.is_intact():
             Path(self.path).unlink(missing_ok=True)
         for each in self.sockets:
             each.close()

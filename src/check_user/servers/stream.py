@@ -71,7 +71,8 @@ class StreamServer:
         self._stop_accepting()
         self._listener = listener
         self._acceptors = [
-            Acceptor(each, self._capacity, self._welcome, self.report) for each in listener.sockets
+            Acceptor(each, self._capacity, self._welcome, self.report, is_shared=listener.is_shared)
+            for each in listener.sockets
         ]
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)

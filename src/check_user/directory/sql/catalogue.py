@@ -205,9 +205,9 @@ async def _read(
     session: Session, table: str, names: Sequence[str], extra: Sequence[str]
 ) -> Columns:
     """One table with its columns, proven by selecting from them."""
-    found = await _reflect(session, table)
-    names = [_named(name, found, table) for name in names]
-    extra = [_named(name, found, table) for name in extra]
+    found = await reflect(session, table)
+    names = [named(name, found, table) for name in names]
+    extra = [named(name, found, table) for name in extra]
     for name in names:
         if not holds_text(found[name]):
             raise Misconfigured(
@@ -226,7 +226,7 @@ async def _read(
     return Columns(typed, tuple(names), tuple(extra), binary, folding)
 
 
-def _named(name: str, found: Collection[str], table: str) -> str:
+def named(name: str, found: Collection[str], table: str) -> str:
     """The column's own name for a configured one: to MySQL and SQLite, case doesn't count in it."""
     if name in found:
         return name
@@ -238,7 +238,7 @@ def _named(name: str, found: Collection[str], table: str) -> str:
     )
 
 
-async def _reflect(session: Session, table: str) -> dict[str, TypeEngine[Any]]:
+async def reflect(session: Session, table: str) -> dict[str, TypeEngine[Any]]:
     """The columns of a table or view, by the database's own catalogue."""
     schema, _, plain = table.rpartition(".")
     if session.dialect.name in ("mysql", "mariadb"):

@@ -9,28 +9,28 @@ from sqlalchemy import Connection, text
 
 from check_user.directory.sql.compiled import compile_for
 from check_user.directory.sql.session import Session
-from check_user.directory.sql.templates import Template, parameters
+from check_user.directory.sql.templates import Slot, Template, parameters
 
 PROBE = "check-user.invalid"
 """A domain that can't exist (RFC 2606), to explain lookups with."""
 
 
-async def uses_index(session: Session, template: Template) -> bool:
-    """Whether the database would serve this lookup from an index.
+async def uses_index(session: Session, template: Template, probe: Slot = ()) -> bool:
+    """Whether the database would serve this lookup from an index; ``probe`` is a slot to ask with.
 
     On a small table PostgreSQL takes no index, so it is asked as if reading tables were dear.
     """
     match session.dialect.name:
         case "mysql" | "mariadb":
-            rows = await explain(session, "EXPLAIN", template)
+            rows = await explain(session, "EXPLAIN", template, probe)
             return all(row.possible_keys or row.type in (None, "const", "system") for row in rows)
         case "postgresql":
             await session.run(Connection.execute, text("SET enable_seqscan = off"))
-            rows = await explain(session, "EXPLAIN", template)
+            rows = await explain(session, "EXPLAIN", template, probe)
             await session.run(Connection.execute, text("RESET enable_seqscan"))
             return _searches([str(row[0]) for row in rows])
         case "sqlite":
-            rows = await explain(session, "EXPLAIN QUERY PLAN", template)
+            rows = await explain(session, "EXPLAIN QUERY PLAN", template, probe)
             return not any(
                 row.detail.startswith("SCAN ") and "CONSTANT" not in row.detail for row in rows
             )
@@ -48,11 +48,13 @@ def _searches(plan: Sequence[str]) -> bool:
     return not any("Seq Scan" in line for line in plan) and indexes == conditions
 
 
-async def explain(session: Session, word: str, template: Template) -> Sequence[Any]:
+async def explain(
+    session: Session, word: str, template: Template, probe: Slot = ()
+) -> Sequence[Any]:
     """The database's plan for a lookup of one slot."""
     statement = template.statement(1)
     places = sum(name.startswith("s0_") for name in statement.compile().params)
-    _, values = parameters([("postmaster", PROBE)[-places:]])
+    _, values = parameters([probe or ("postmaster", PROBE)[-places:]])
     compiled = compile_for(session.dialect, statement)
     return await session.run(_fetch, f"{word} {compiled.text}", compiled.bind(values))
 

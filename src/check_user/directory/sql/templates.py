@@ -26,6 +26,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from sqlalchemy import (
@@ -48,6 +49,7 @@ from sqlalchemy import (
 from sqlalchemy.types import UserDefinedType
 
 from check_user.address import canonical, canonical_domain, canonical_pair
+from check_user.directory.order import Facts
 
 Slot = tuple[str, ...]
 """The bound values of one spelling: (address,), (user, domain) or (domain,)."""
@@ -72,17 +74,22 @@ class UntypedText(UserDefinedType[str]):
         return "VARCHAR(255)"
 
 
+NO_FACTS: Facts = MappingProxyType({})
+
+
 class Answer(NamedTuple):
     """What a statement said about one key: whether it is stored; and look-alikes that were not it.
 
     ``rows`` are the stored rows of the key as text, for ``--explain``. ``ours`` says whether the
-    domain is one of ours, where that was asked as well and could be told.
+    domain is one of ours, where that was asked as well and could be told. ``facts`` are what a
+    schema's rows say, of this question and of those that were asked together with it.
     """
 
     found: bool
     strays: tuple[str, ...] = ()
     rows: tuple[str, ...] = ()
     ours: bool | None = None
+    facts: Facts = NO_FACTS
 
 
 class Template(Protocol):
@@ -110,7 +117,8 @@ def parameters(slots: Sequence[Slot]) -> tuple[int, dict[str, str]]:
     return size, {f"s{i}_{j}": v for i, slot in enumerate(filled) for j, v in enumerate(slot)}
 
 
-def _parameter(slot: int, place: int) -> BindParameter[Any]:
+def parameter(slot: int, place: int) -> BindParameter[Any]:
+    """The parameter of a slot's value."""
     return bindparam(f"s{slot}_{place}", type_=UntypedText())
 
 
@@ -202,10 +210,10 @@ class Rows:
         """Which rows are wanted."""
         sides = [compared(self.table, name, self.folded, self.binary) for name in self.columns]
         if len(sides) == 1:
-            return sides[0].in_([_parameter(i, 0) for i in range(size)])
+            return sides[0].in_([parameter(i, 0) for i in range(size)])
         return or_(
             *(
-                and_(*(side == _parameter(i, j) for j, side in enumerate(sides)))
+                and_(*(side == parameter(i, j) for j, side in enumerate(sides)))
                 for i in range(size)
             )
         )
@@ -280,7 +288,7 @@ class Domains:
     def condition(self, size: int, place: int) -> ColumnElement[bool]:
         """Which rows are wanted, where there is at most one for each slot's value at ``place``."""
         side = compared(self.table, self.column, self.folded, self.binary)
-        return side.in_([_parameter(i, place) for i in range(size)])
+        return side.in_([parameter(i, place) for i in range(size)])
 
     def cells(self, size: int, place: int) -> list[ColumnElement[Any]]:
         """A column a slot: the stored domain that compares equal to the slot's value at ``place``.
@@ -290,7 +298,7 @@ class Domains:
         side = compared(self.table, self.column, self.folded, self.binary)
         return [
             select(self.stored)
-            .where(side == _parameter(i, place))
+            .where(side == parameter(i, place))
             .limit(literal_column("1"))
             .scalar_subquery()
             .label(f"d{i}")

@@ -6,6 +6,7 @@ A codec of the doors asks one kind of question; an SMTP session asks several, on
     Mail                                MAIL FROM, syntax and parameters checked
     Recipient, Recipient, ...           RCPT TO; up to 64 may wait for their replies
     Data                                DATA, or the first BDAT: 354 (250) goes on, 4xx/5xx refuses
+                                        and ends the transaction (Abandon follows)
     Content, Content, ...               the message as it comes, dots unstuffed; each is answered
                                         with None once it has been taken (this is the back-pressure)
     End                                 the last octet has come: the reply of DATA or BDAT LAST
@@ -79,7 +80,11 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Data:
-    """The message comes next: at once in chunks (BDAT) if ``chunked``, else after 354."""
+    """The message comes next: at once in chunks (BDAT) if ``chunked``, else after 354.
+
+    If ``chunked``, yes isn't said to the client, but with each chunk that has come; no is said when
+    the chunk was read (RFC 3030 2).
+    """
 
     chunked: bool
 

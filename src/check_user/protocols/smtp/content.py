@@ -140,7 +140,7 @@ class Message:
     @property
     def is_endless(self) -> bool:
         """Whether so much was read of what is refused that its end isn't waited for."""
-        return self.octets > 2 * self._limit
+        return bool(self.failure) and self.octets > 2 * self._limit
 
     def begin_chunk(self, size: int, *, is_last: bool) -> None:
         """A chunk of ``size`` octets follows; the message is refused now if it is one too many."""
@@ -149,10 +149,13 @@ class Message:
         self._require_room(size)
 
     def count(self, piece: bytes) -> None:
-        """Take a piece into account; the message is refused if that may not be passed on."""
+        """Take a piece into account; the message is refused if that may not be passed on.
+
+        That it is broken is looked for in what is refused, too: the session ends with it.
+        """
         self.octets += len(piece)
         self._require_room(0)
-        if not self.failure and not is_clean(piece):
+        if not is_clean(piece):
             self.failure = replies.BARE_IN_CONTENT
 
     def _require_room(self, size: int) -> None:

@@ -85,7 +85,7 @@ class Messages(Phases):
     def _content(self, message: Message) -> Event:
         """Take a piece of the message, or find its end."""
         framing = message.framing
-        while not framing.is_over:
+        while not (framing.is_over or message.is_endless):
             taken = framing.take(self._data, self._start)
             if taken is None:
                 return self._wait(_NEED_CONTENT)
@@ -97,8 +97,6 @@ class Messages(Phases):
                     return self._ask(Content(piece))
             elif not was_refused:
                 return self._abandon()
-            elif message.is_endless:
-                return self._dismiss(message.failure)
         self._begin_commands()
         return self._end_of_content(message)
 
@@ -110,7 +108,7 @@ class Messages(Phases):
         if not is_last:
             self._envelope.is_broken = True
             self._envelope.room = 0
-        if message.failure == replies.BARE_IN_CONTENT:
+        if message.failure == replies.BARE_IN_CONTENT or message.is_endless:
             return self._dismiss(message.failure)
         return Output(self._count_refusal(message.failure))
 

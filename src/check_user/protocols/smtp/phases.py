@@ -165,6 +165,8 @@ class Phases(ABC):
             self._start = 0
         if not self._ended:
             return mark
+        if self._pending:
+            return _NEED_ANSWER
         self._finish()
         return self._closing()
 

@@ -30,6 +30,7 @@ octets before the greeting                      554 5.5.1, closed; no Connect
 HTTP, TLS on the plain port                     554 5.5.1, closed
 a CR or LF that stands alone, in a command      500 5.5.2, closed
 the same, or NUL, in a message                  read to its true end, 550 5.6.11, closed
+a refused message of twice the limit            its refusal, closed: its end isn't waited for
 octets after STARTTLS, before TLS               554 5.5.1, closed (CVE-2011-0411)
 octets sent along with a DATA that is refused   the refusal, 421, closed: it may be the message
 a chunk's size that is none                     501 5.5.4, closed

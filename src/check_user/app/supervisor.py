@@ -1,0 +1,308 @@
+"""The supervisor: several processes behind the same sockets (``workers=N``).
+
+It reads the configuration and binds the doors, but has no directory and no clients: the workers do,
+each accepting from the same listening sockets. So a client that comes while a worker dies waits in
+the kernel's queue for another, and no worker's end touches another's connections.
+
+A worker that has ended is replaced at once; one that doesn't live for a second, a second later. A
+reload is two steps: every worker proves the new configuration; only when all have done so does each
+take it over. Should the supervisor itself be killed, the workers see the end of their wires, and
+stop as if they were told to.
+
+Workers are spawned, never forked: no connection to a database is ever shared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from check_user.app.control import Message, Wire
+from check_user.app.doors import (
+    DRAIN,
+    Doors,
+    Listeners,
+    bind_doors,
+    close,
+    read,
+    refuse_changed_doors,
+)
+from check_user.app.lifecycle import Lifecycle
+from check_user.app.log import journal_of, set_log
+from check_user.config import ConfigError, Settings
+from check_user.directory import Misconfigured, Unavailable
+from check_user.servers.capacity import share
+from check_user.telemetry import Journal, Level
+
+PROVING = 30.0
+"""Seconds that a worker has to prove a configuration: a directory tries each host for three."""
+
+SHORT_LIFE = 1.0
+"""Seconds; a worker that ended sooner is replaced only after as long."""
+
+GRACE = 1.0
+"""Seconds beyond DRAIN until a worker that doesn't end is killed."""
+
+WORKER = "check_user.app.worker"
+
+OURS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
+"""What the service manager said to the supervisor alone."""
+
+
+class Child:
+    """One worker's process and the wire to it."""
+
+    def __init__(self, path: Path, shares: int, place: int) -> None:
+        """Spawn it; ``shares`` is the descriptor of the memory in which it has ``place``."""
+        self.place = place
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self.process = subprocess.Popen(  # noqa: S603 - ourselves
+                [
+                    sys.executable,
+                    "-m",
+                    WORKER,
+                    str(path),
+                    *map(str, (theirs.fileno(), shares, place)),
+                ],
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno(), shares],
+                env={name: value for name, value in os.environ.items() if name not in OURS},
+            )
+        self.wire = Wire(ours)
+        self.began = asyncio.get_running_loop().time()
+        self.counts: dict[str, int] = {}
+        self.ended = asyncio.Event()
+        self._answer: asyncio.Future[Message] | None = None
+        self._listening = asyncio.create_task(self._listen())
+
+    async def prepare(self, listeners: Listeners, doors: Doors) -> None:
+        """Have it prove the configuration. Raises what that raised there."""
+        given = [[doors[each].listen.address, len(it.sockets)] for each, it in listeners.items()]
+        sockets = [each for listener in listeners.values() for each in listener.sockets]
+        answer = await self._ask({"do": "prepare", "doors": given}, sockets)
+        if answer["said"] != "ready":
+            raise _error(answer)
+
+    async def commit(self) -> None:
+        """Have it serve what it has proven. Raises Unavailable."""
+        await self._ask({"do": "commit"}, ())
+
+    def tell(self, what: str) -> None:
+        """Say ``discard`` or ``stop``."""
+        self.wire.send({"do": what})
+
+    async def _ask(self, message: Message, sockets: Sequence[socket.socket]) -> Message:
+        self._answer = asyncio.get_running_loop().create_future()
+        self.wire.send(message, sockets)
+        try:
+            async with asyncio.timeout(PROVING):
+                return await self._answer
+        except TimeoutError:
+            raise Unavailable(f"worker {self.process.pid} gave no answer") from None
+
+    async def end(self, patience: float) -> None:
+        """Wait for its end, and bring it about after ``patience`` seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                await self.ended.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.ended.wait()
+
+    async def _listen(self) -> None:
+        """Take what it says until it has gone."""
+        while (came := await self.wire.receive()) is not None:
+            message, _ = came
+            if message["said"] == "counts":
+                self.counts = message["counts"]
+            elif self._answer is not None and not self._answer.done():
+                self._answer.set_result(message)
+        self.wire.close()
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(Unavailable(f"worker {self.process.pid} ended"))
+        await asyncio.get_running_loop().run_in_executor(None, self._wait)
+        self.ended.set()
+
+    def _wait(self) -> None:
+        """The wire is closed: the process has ended, or is about to."""
+        try:
+            self.process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Supervisor(Lifecycle):
+    """The parent of ``workers`` processes."""
+
+    def __init__(self, path: Path, started: Callable[[], None], workers: int) -> None:
+        """Prepare; :meth:`run` does everything."""
+        super().__init__(path, started)
+        self._workers = workers
+        self._children: list[Child] = []
+        """Those that serve."""
+        self._all: list[Child] = []
+        """Those and the ones that are about to."""
+        self._shares = share(workers)
+        self._listeners: Listeners = {}
+        self._doors: Doors = {}
+        self._counts: Counter[str] = Counter()
+        self._journal: Journal | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._reloading = asyncio.Lock()
+        self._stopping = False
+
+    async def start(self) -> None:
+        """See :class:`Lifecycle`. The first worker proves the configuration for all."""
+        settings, self._doors = await read(self.path)
+        self._listeners = await bind_doors(settings, self._doors, ())
+        await self._add()
+        await asyncio.gather(*(self._add() for _ in range(self._workers - 1)))
+        self._journal = journal_of(settings)
+
+    async def reload(self) -> None:
+        """See :class:`Lifecycle`."""
+        async with self._reloading:
+            settings, doors = await read(self.path)
+            intact = {each for each, listener in self._listeners.items() if listener.is_intact()}
+            refuse_changed_doors(self._doors, settings, doors)
+            new = await bind_doors(settings, doors, intact)
+            children = list(self._children)
+            try:
+                await asyncio.gather(*(child.prepare(new, doors) for child in children))
+            except BaseException:
+                for child in children:
+                    child.tell("discard")
+                close(new)
+                raise
+            await asyncio.gather(*(_commit(child) for child in children))
+            self._take_over(settings, doors, new)
+
+    async def stop(self) -> None:
+        """See :class:`Lifecycle`."""
+        self._stopping = True
+        for child in self._children:
+            child.tell("stop")
+        close(self._listeners)
+        await asyncio.gather(*(child.end(DRAIN + GRACE) for child in self._children))
+        for child in self._children:
+            self._counts.update(child.counts)
+        for task in list(self._tasks):
+            task.cancel()
+        if self._journal is not None:
+            said = ", ".join(f"{number} {reason}" for reason, number in self._counts.most_common())
+            self.say(f"decisions of {self._workers} workers: {said or 'none'}")
+            self._journal.close()
+
+    def say(self, text: str) -> None:
+        """See :class:`Lifecycle`."""
+        if self._journal is not None:
+            self._journal.say(Level.INFO, text)
+
+    def report(self, text: str) -> None:
+        """See :class:`Lifecycle`."""
+        if self._journal is not None:
+            self._journal.say(Level.WARNING, text)
+
+    def addresses(self) -> str:
+        """See :class:`Lifecycle`."""
+        return ", ".join(
+            f"{self._doors[endpoint].name} at {address}"
+            for endpoint, listener in self._listeners.items()
+            for address in listener.addresses
+        )
+
+    def _take_over(self, settings: Settings, doors: Doors, new: Listeners) -> None:
+        """The workers serve the new doors: so do we, and let go of those that are gone."""
+        gone = {each: it for each, it in self._listeners.items() if each not in doors}
+        replaced = {each: self._listeners[each] for each in new if each in self._listeners}
+        self._listeners = {
+            **{each: it for each, it in self._listeners.items() if each in doors},
+            **new,
+        }
+        close(gone)
+        close(replaced)
+        self._doors = doors
+        if self._journal is not None:
+            set_log(self._journal, settings)
+
+    async def _add(self) -> None:
+        """Start one more worker. Raises what keeps it from serving."""
+        place = min(set(range(self._workers)) - {child.place for child in self._all})
+        child = Child(self.path, self._shares, place)
+        self._all.append(child)
+        try:
+            await child.prepare(self._listeners, self._doors)
+            await child.commit()
+        except BaseException:
+            self._all.remove(child)
+            child.tell("stop")
+            await child.end(GRACE)
+            raise
+        self._children.append(child)
+        self._spawn(self._watch(child))
+
+    async def _watch(self, child: Child) -> None:
+        """Replace the worker when it has ended."""
+        await child.ended.wait()
+        if self._stopping:
+            return
+        self._children.remove(child)
+        self._all.remove(child)
+        self._counts.update(child.counts)
+        lived = asyncio.get_running_loop().time() - child.began
+        self.report(f"worker {child.process.pid} ended ({_status(child.process.returncode)})")
+        if lived < SHORT_LIFE:
+            await asyncio.sleep(SHORT_LIFE)
+        await self._replace()
+
+    async def _replace(self) -> None:
+        """Start workers until one serves: what keeps one from it now may be over soon."""
+        while not self._stopping:
+            try:
+                async with self._reloading:
+                    await self._add()
+            except (ConfigError, Misconfigured, Unavailable) as error:
+                self.report(f"no worker in its place: {error}")
+                await asyncio.sleep(SHORT_LIFE)
+            else:
+                return
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+async def _commit(child: Child) -> None:
+    """A worker that can't do what it has proven is replaced by one that begins with it."""
+    try:
+        await child.commit()
+    except Unavailable:
+        child.process.kill()
+
+
+def _error(answer: Message) -> Exception:
+    arguments = answer["arguments"]
+    match answer["kind"]:
+        case "ConfigError":
+            file, line, key, message = arguments
+            return ConfigError(Path(file), line, key, message)
+        case "Misconfigured":
+            return Misconfigured(*arguments)
+        case "Unavailable":
+            return Unavailable(*arguments)
+        case kind:
+            return Unavailable(f"a worker failed: {kind}: {arguments[0]}")
+
+
+def _status(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"exit {code}"

@@ -1,0 +1,212 @@
+"""The order of answers: what the stored rows about an address and its domain say. Pure.
+
+A database may hold much about one address: a mailbox, an alias, the same name in a domain that this
+one stands for, a catch-all. Whoever looked them up has :class:`Fact` s, each under a key:
+
+    anna@example.org    about an address
+    @example.org        about everybody else in a domain: a catch-all, or ``@old -> @new``
+    example.org         about a domain
+
+and :func:`decide` says what they mean. The first line that applies is the answer:
+
+====  =============================================  ============
+step  what is stored                                 the answer
+====  =============================================  ============
+0     nothing that makes the domain ours             FOREIGN
+1     a refusal of the address, with or without its  REFUSED
+      extension
+2     the address                                    KNOWN
+3     the address without its extension, the         BASE
+      longest first
+4     the domain stands for another one, in which    ALIAS_DOMAIN
+      1 to 3 apply
+5     a catch-all of the domain, or of the one that  CATCH_ALL
+      it stands for
+6     one of the two is a relay domain               RELAY
+7     nothing of all that                            UNKNOWN
+====  =============================================  ============
+
+At steps 2 and 3 (and 4) several rows may have the same key: one that is busy or full decides, else
+one that is active, and a disabled one only where nothing else is. A disabled row ends the search,
+so that no catch-all takes what was switched off; a disabled catch-all is none. A domain whose row
+is disabled isn't ours, as with the mail server's own maps, even if it also stands for another.
+
+An alias domain is followed once: what its target stands for in turn doesn't count (a chain), and a
+domain that stands for itself is only itself (a loop).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from check_user.address import Address
+from check_user.directory import Presence
+
+
+class State(Enum):
+    """What a row says about its key. RELAY is said of domains alone."""
+
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    REFUSED = "refused"
+    BUSY = "busy"
+    FULL = "full"
+    RELAY = "relay"
+
+
+class Fact(NamedTuple):
+    """One stored row.
+
+    ``source`` is what people call the rows of its kind (``alias``). ``stands_for`` is the domain
+    (its key) for which a domain, or everybody in it, stands. ``pattern`` restricts a catch-all to
+    the local parts that are LIKE it. ``goes_to`` is where an alias leads, as stored. ``through``
+    says whether the row serves alias domains as well.
+    """
+
+    source: str
+    state: State = State.ACTIVE
+    stands_for: str = ""
+    pattern: str = ""
+    goes_to: str = ""
+    through: bool = True
+
+
+Facts = Mapping[str, Sequence[Fact]]
+
+
+class Found(NamedTuple):
+    """An answer and what it rests on.
+
+    ``key`` and ``facts`` are the rows that decided, ``through`` the domain that was followed.
+    With ``follow`` there is no answer yet: the rows of that domain must be looked up as well.
+    """
+
+    presence: Presence
+    key: str = ""
+    facts: tuple[Fact, ...] = ()
+    through: str = ""
+    follow: str = ""
+
+    def why(self) -> str:
+        """The answer's reason in a postmaster's words."""
+        rows = ", ".join(_shown(self.key, fact) for fact in self.facts)
+        steps = [f"alias domain -> {self.through}" if self.through else "", rows]
+        return "; ".join(filter(None, [*steps, self.presence.value]))
+
+
+def _shown(key: str, fact: Fact) -> str:
+    to = fact.goes_to or fact.stands_for
+    like = f" like '{fact.pattern}'" if fact.pattern else ""
+    return f"{fact.source} {key}{like} is {fact.state.value}" + (f", goes to {to}" if to else "")
+
+
+def decide(names: Sequence[Address], facts: Facts, asked: Collection[str]) -> Found:
+    """Decide about ``names``: the address, then its bases without extension, the longest first.
+
+    ``asked`` are the domains (keys) whose rows are among the facts, the addresses' own included.
+    """
+    domain = names[0].domain.key
+    if not is_ours(facts.get(domain, ())):
+        return Found(Presence.FOREIGN, domain, tuple(facts.get(domain, ())))
+    keys = [name.key for name in names]
+    found = _look(keys, facts)
+    if found is not None:
+        return found
+    targets = tuple(stands_for(domain, facts))
+    for target in targets:
+        if target not in asked:
+            return Found(Presence.UNKNOWN, follow=target)
+        there = [key.removesuffix(domain) + target for key in keys]
+        found = _look(there, facts, through=target)
+        if found is not None:
+            return found
+    return _for_everybody(names, facts, (domain, *targets)) or Found(Presence.UNKNOWN)
+
+
+def is_ours(about: Sequence[Fact]) -> bool:
+    """Whether what is stored about a domain makes it ours."""
+    states = {fact.state for fact in about if not fact.stands_for}
+    if states:
+        return states != {State.DISABLED}
+    return any(fact.state is State.ACTIVE for fact in about)
+
+
+def stands_for(domain: str, facts: Facts) -> Iterator[str]:
+    """The domains for which ``domain`` stands, each once."""
+    rows = (*facts.get(domain, ()), *facts.get(f"@{domain}", ()))
+    active = (fact.stands_for for fact in rows if fact.state is State.ACTIVE)
+    return iter(dict.fromkeys(target for target in active if target and target != domain))
+
+
+def _look(keys: Sequence[str], facts: Facts, through: str = "") -> Found | None:
+    """Steps 1 to 3; in an alias domain's target where ``through`` names it."""
+    rows = {key: facts[key] for key in keys if key in facts}
+    if through:
+        rows = {key: [fact for fact in about if fact.through] for key, about in rows.items()}
+    for key, about in rows.items():
+        refusals = tuple(fact for fact in about if fact.state is State.REFUSED)
+        if refusals:
+            return Found(Presence.REFUSED, key, refusals, through)
+    for key, about in rows.items():
+        for state, presence in _RANKS:
+            deciding = tuple(fact for fact in about if fact.state is state)
+            if deciding and presence is not Presence.KNOWN:
+                return Found(presence, key, deciding, through)
+            if deciding and through:
+                return Found(Presence.ALIAS_DOMAIN, key, deciding, through)
+            if deciding:
+                return Found(presence if key == keys[0] else Presence.BASE, key, deciding)
+    return None
+
+
+_RANKS = (
+    (State.BUSY, Presence.BUSY),
+    (State.FULL, Presence.FULL),
+    (State.ACTIVE, Presence.KNOWN),
+    (State.DISABLED, Presence.DISABLED),
+)
+
+
+def _for_everybody(names: Sequence[Address], facts: Facts, domains: Sequence[str]) -> Found | None:
+    """Steps 5 and 6: the domain's own first, then those of the domains for which it stands."""
+    for domain in domains:
+        through = domain if domain != domains[0] else ""
+        for fact in facts.get(f"@{domain}", ()):
+            if fact.stands_for or fact.state is not State.ACTIVE or (through and not fact.through):
+                continue
+            if not fact.pattern or any(is_like(name.local, fact.pattern) for name in names):
+                return Found(Presence.CATCH_ALL, f"@{domain}", (fact,), through)
+    for domain in domains:
+        through = domain if domain != domains[0] else ""
+        relays = tuple(f for f in facts.get(domain, ()) if f.state is State.RELAY)
+        if relays:
+            return Found(Presence.RELAY, domain, relays, through)
+    return None
+
+
+def is_like(text: str, pattern: str) -> bool:
+    """SQL's LIKE: ``%`` is any text, ``_`` any character; the 26 letters in any case.
+
+    Goes back to the last ``%`` alone, which is enough, so the time is at most the product of the
+    lengths whatever pattern is stored. ``text`` is in lower case.
+    """
+    place = at = 0
+    back, resume = -1, 0
+    while place < len(text):
+        if at < len(pattern) and pattern[at] == "%":
+            back, resume = at, place
+            at += 1
+        elif at < len(pattern) and (pattern[at] == "_" or _lower(pattern[at]) == text[place]):
+            place, at = place + 1, at + 1
+        elif back >= 0:
+            resume += 1
+            place, at = resume, back + 1
+        else:
+            return False
+    return not pattern[at:].strip("%")
+
+
+def _lower(letter: str) -> str:
+    return letter.lower() if letter.isascii() else letter

@@ -1,0 +1,339 @@
+"""Refreshing: the one who lists the database and writes the replica.
+
+A round: list everything into a draft; where its rows are those of the generation in place, say that
+they were confirmed; else put the draft in its place. The file in place is verified in each round,
+row by row, so damage is found within a round wherever it is.
+
+A mass change is a fault until somebody confirms it (rule V7): a listing without a recipient or a
+domain, without a fifth of the users or without a domain that was there is refused, whatever the
+database meant by it. The old generation stays, and grows older; ``accept_loss`` takes the new one.
+
+Rounds begin ``every`` seconds, but listing takes a twentieth of the time at most. After a failure
+the next one comes within RETRY seconds, as far as that allows.
+
+Between rounds, the recipients that the database knew and the replica didn't (:meth:`Feeder.note`)
+are written beside the generation.
+
+One process has a Feeder that runs; any other may read. The lock keeps a second writer (``check-user
+replica build``) from writing at the same time, not from writing at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+from check_user.directory import Misconfigured, Unavailable
+from check_user.directory.listing import OpenListing
+from check_user.directory.replica import (
+    Busy,
+    Clock,
+    Difference,
+    Draft,
+    Lock,
+    Meta,
+    Stamp,
+    Trouble,
+    Unusable,
+    open_generation,
+    peek,
+    read_since,
+    write_since,
+)
+
+SHARE = 20
+"""A listing takes one part in so many of the time."""
+
+RETRY = 5.0
+"""Seconds after which a round that failed is tried again."""
+
+GATHER = 1.0
+"""Seconds for which noted recipients are gathered before they are written."""
+
+NOTED = 10_000
+"""Recipients that are noted at a time; more are noted when they are asked for again."""
+
+LOSS = 5
+"""One in so many users may be gone in one round."""
+
+Progress = Callable[[int, int], None]
+"""Takes the rows so far, and how many there are in all."""
+
+Report = Callable[[str], None]
+
+ResultT = TypeVar("ResultT")
+
+
+class Refused(Exception):
+    """The listing lacks too much to be believed. One line, with what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What came of a round: the generation in place, whether it is a new one, and what it changed.
+
+    ``difference`` is None where there is nothing to compare with. ``seconds`` is what it took.
+    """
+
+    meta: Meta
+    is_new: bool
+    difference: Difference | None
+    seconds: float
+
+    def __str__(self) -> str:
+        """Write one line."""
+        meta = self.meta
+        parts = [f"{meta.recipients} recipients, {meta.domains} domains"]
+        if not self.is_new:
+            parts.append("unchanged")
+        elif self.difference is not None:
+            parts.append(str(self.difference))
+        if meta.skipped:
+            parts.append(f"{meta.skipped} rows are no addresses, '{meta.example}' for one")
+        return f"generation {meta.number}: {'; '.join(parts)}; listed in {self.seconds:.1f} s"
+
+
+class Feeder:
+    """Keeps the replica at ``path`` fresh from what ``open_listing`` gives.
+
+    ``source`` names the database and its tables: a generation of another source is no measure of
+    loss. ``tell`` takes lines about the ordinary, ``report`` about what is wrong.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        source: str,
+        open_listing: OpenListing,
+        *,
+        every: float,
+        report: Report,
+        tell: Report = lambda _: None,
+        clock: Clock | None = None,
+    ) -> None:
+        self._path = path
+        self._source = source
+        self._open_listing = open_listing
+        self._every = every
+        self._report = report
+        self._tell = tell
+        self._clock = clock or Clock()
+        self._thread = ThreadPoolExecutor(1, "feeder")
+        self._noted: dict[str, float] = {}
+        self._wanted = asyncio.Event()
+        self._last_trouble = ""
+
+    async def run(self) -> None:
+        """Refresh for ever."""
+        writing = asyncio.create_task(self._write_noted())
+        try:
+            await self._wait(await self._in_thread(self._until_due))
+            while True:
+                begun = self._clock.seconds()
+                done = await self._try()
+                took = self._clock.seconds() - begun
+                rest = took * (SHARE - 1)
+                await asyncio.sleep(rest)
+                await self._wait((self._every if done else min(self._every, RETRY)) - took - rest)
+        finally:
+            writing.cancel()
+            with suppress(asyncio.CancelledError):
+                await writing
+            self._thread.shutdown(wait=False)
+
+    def wake(self) -> None:
+        """Begin the next round as soon as listing's share of the time allows."""
+        self._wanted.set()
+
+    def note(self, key: str) -> None:
+        """Take a recipient that the database knows and the replica doesn't."""
+        if len(self._noted) < NOTED:
+            self._noted[key] = self._clock.seconds()
+
+    async def refresh(
+        self, *, accept_loss: bool = False, progress: Progress | None = None
+    ) -> Round:
+        """Do one round.
+
+        Raises Unavailable or Misconfigured (the database), Refused (the loss), Busy (another
+        writer), Unusable or Trouble (the file).
+        """
+        with Lock(self._path):
+            listed = self._clock.now()
+            before = await self._in_thread(self._in_place)
+            async with self._draft() as draft:
+                after = await self._fill(draft, before, listed, progress)
+                difference = None
+                if before is not None and before.source == self._source:
+                    difference = await self._in_thread(draft.compare, self._path)
+                if not accept_loss:
+                    require_plausible(after, difference)
+                is_new = before is None or not _are_alike(before, after)
+                await self._in_thread(self._conclude, draft, before, after, is_new)
+            meta = after if is_new or before is None else before
+            return Round(meta, is_new, difference, self._clock.seconds() - listed.seconds)
+
+    async def compare(self, progress: Progress | None = None) -> Difference:
+        """List the database, and tell what it has otherwise than the replica; change nothing.
+
+        Raises as :meth:`refresh`; Unusable too where there is no replica.
+        """
+        with Lock(self._path):
+            before = await self._in_thread(_verified, self._path)
+            async with self._draft() as draft:
+                await self._fill(draft, before, self._clock.now(), progress)
+                return await self._in_thread(draft.compare, self._path)
+
+    # A round
+
+    async def _try(self) -> bool:
+        """Do a round and tell what came of it; whether it was done."""
+        self._wanted.clear()
+        try:
+            done = await self.refresh()
+        except Refused as error:
+            self._complain(f"a listing was refused: {error}")
+            await self._in_thread(self._note_refusal, str(error))
+        except (Unavailable, Misconfigured) as error:
+            self._complain(f"the database couldn't be listed: {error}")
+        except (Busy, Unusable, Trouble, OSError) as error:
+            self._complain(f"the replica couldn't be written: {error}")
+        else:
+            if self._last_trouble or done.is_new:
+                self._tell(f"the replica: {done}")
+            self._last_trouble = ""
+            return True
+        return False
+
+    def _complain(self, trouble: str) -> None:
+        """Tell what is wrong, once as long as it stays the same."""
+        if trouble != self._last_trouble:
+            self._last_trouble = trouble
+            self._report(trouble)
+
+    @asynccontextmanager
+    async def _draft(self) -> AsyncIterator[Draft]:
+        """A draft that leaves nothing behind, whatever ends the block."""
+        draft: Draft = await self._in_thread(Draft, self._path)
+        try:
+            yield draft
+        finally:
+            draft.interrupt()
+            await asyncio.shield(self._in_thread(draft.discard))
+
+    async def _fill(
+        self, draft: Draft, before: Meta | None, listed: Stamp, progress: Progress | None
+    ) -> Meta:
+        listing = await self._open_listing()
+        try:
+            async with aclosing(listing.domains()) as batches:
+                async for entries in batches:
+                    await self._in_thread(draft.add_domains, entries)
+            total = await listing.count() if progress else 0
+            rows = 0
+            async with aclosing(listing.recipients()) as batches:
+                async for entries in batches:
+                    await self._in_thread(draft.add_recipients, entries)
+                    rows += len(entries)
+                    if progress:
+                        progress(rows, total)
+        finally:
+            await listing.aclose()
+        took = self._clock.seconds() - listed.seconds
+        describe = (before, self._source, listed, took, listing.skipped)
+        return await self._in_thread(draft.finish, *describe)
+
+    async def _in_thread(self, work: Callable[..., ResultT], *arguments: object) -> ResultT:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, partial(work, *arguments))
+
+    # What is in place
+
+    def _until_due(self) -> float:
+        """Seconds until the generation in place, if there is one of ours, is to be looked after."""
+        try:
+            meta = peek(self._path)
+        except Unusable:
+            return 0.0
+        age = self._clock.age(read_since(self._path, meta).listed)
+        return 0.0 if age is None or meta.source != self._source else self._every - age
+
+    def _in_place(self) -> Meta | None:
+        """The generation in place, every row of it verified; None where it is of no use."""
+        try:
+            return _verified(self._path)
+        except Unusable as error:
+            if self._path.exists():
+                self._report(f"the replica is built anew: {error}")
+            return None
+
+    def _conclude(self, draft: Draft, before: Meta | None, after: Meta, is_new: bool) -> None:
+        """Put the draft in place, or confirm what is there."""
+        since = read_since(self._path, before or after).confirmed(after.listed)
+        if is_new:
+            draft.install()
+        write_since(self._path, after if is_new or before is None else before, since)
+
+    def _note_refusal(self, why: str) -> None:
+        with suppress(Busy, Unusable, OSError), Lock(self._path):
+            meta = peek(self._path)
+            write_since(self._path, meta, replace(read_since(self._path, meta), refused=why))
+
+    # Between rounds
+
+    async def _write_noted(self) -> None:
+        while True:
+            await asyncio.sleep(GATHER)
+            if self._noted:
+                noted, self._noted = self._noted, {}
+                if not await self._in_thread(self._keep, noted):
+                    self._noted = noted | self._noted
+
+    def _keep(self, noted: dict[str, float]) -> bool:
+        """Write noted recipients down; False where the replica is being written."""
+        with suppress(Unusable, OSError):
+            try:
+                with Lock(self._path):
+                    meta = peek(self._path)
+                    since = read_since(self._path, meta)
+                    write_since(self._path, meta, since.with_known(noted))
+            except Busy:
+                return False
+        return True
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait for that long, or until somebody wants a round."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wanted.wait(), max(seconds, 0.0))
+
+
+def require_plausible(after: Meta, difference: Difference | None) -> None:
+    """Refuse a listing that lacks too much (rule V7). Raises Refused."""
+    loss = ""
+    if not after.recipients or not after.domains:
+        loss = f"{after.recipients} recipients and {after.domains} domains were found"
+    elif difference is not None and difference.gone_domains.number:
+        loss = f"domains are gone: {difference.gone_domains}"
+    elif difference is not None and difference.gone.number * LOSS > difference.users_before:
+        loss = f"of {difference.users_before} users are gone: {difference.gone}"
+    if loss:
+        raise Refused(
+            f"{loss}; the replica stays as it was. If that is meant: "
+            "check-user replica build --accept-loss"
+        )
+
+
+def _verified(path: Path) -> Meta:
+    generation = open_generation(path)
+    generation.close()
+    return generation.meta
+
+
+def _are_alike(before: Meta, after: Meta) -> bool:
+    return (before.source, before.content) == (after.source, after.content)

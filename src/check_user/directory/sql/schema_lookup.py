@@ -1,0 +1,264 @@
+"""The lookup in a schema: one statement for most answers.
+
+Asked together are the address, its bases without extension, its domain, and everybody's row in it.
+What else may have to be asked, each time only if the answer isn't in yet:
+
+- the same in the domain that an alias domain stands for. Which one that was is remembered, and then
+  asked at once; the rows say whether it still holds;
+- rows stored in another case or with spaces around them, where a column compares case-sensitively
+  and has no index on its folded form: first the domains', then, if the domain is ours and the
+  address itself wasn't found, the addresses';
+- with ``check_targets``, the local addresses to which an alias goes.
+
+What the rows mean is decided in :mod:`check_user.directory.order`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from check_user.address import Address, Domain, parse, parse_domain
+from check_user.directory import Presence, Status, Step, Trace
+from check_user.directory.order import Fact, Facts, Found, State, decide, is_ours
+from check_user.directory.sql.pool import Pool
+from check_user.directory.sql.questions import Unstorable
+from check_user.directory.sql.schema_template import Place, merged, slot_of
+from check_user.directory.sql.templates import (
+    SIZES,
+    Answer,
+    Report,
+    Slot,
+    Template,
+    parameters,
+)
+
+REMEMBERED = 10_000
+"""Alias domains whose target is remembered: 2 MB at most."""
+
+REPORTED = 100
+"""Look-alike rows that are told."""
+
+MOST_TARGETS = 20
+"""Destinations of an alias that are looked up; one that has more is taken to lead somewhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """The statements: all sources; all domains; and what is left for a second, folded look."""
+
+    first: Template
+    domains: Template
+    folded: Template | None
+    folded_domains: Template | None
+    place: Place
+    is_case_blind: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRules:
+    """What a site says about addresses.
+
+    ``delimiters`` may begin an extension, ``delimiters_at`` those of domains (by key) with their
+    own. ``check_targets`` says that an alias whose destinations are all ours must have one that is
+    there.
+    """
+
+    delimiters: str
+    delimiters_at: Mapping[str, str]
+    check_targets: bool
+
+
+class SchemaDirectory:
+    """A directory in the tables of a schema, or behind a site's own queries."""
+
+    def __init__(self, pool: Pool, looks: Looks, rules: AddressRules, report: Report) -> None:
+        self._pool = pool
+        self._looks = looks
+        self._rules = rules
+        self._report = report
+        self._targets: dict[str, str] = {}
+        self._strays: set[str] = set()
+
+    async def find(self, address: Address, trace: Trace | None = None) -> Presence:
+        """See :class:`check_user.directory.Directory`."""
+        found, facts = await self._search(address, trace)
+        if self._rules.check_targets and found.facts and found.facts[0].goes_to:
+            found = await self._with_targets(address, found, facts, trace)
+        if trace is not None:
+            trace(Step(found.why(), "", (), (), "the order of answers", 0.0))
+        return found.presence
+
+    async def find_domain(self, domain: Domain, trace: Trace | None = None) -> Presence:
+        """See :class:`check_user.directory.Directory`."""
+        looks = self._looks
+        slots = tuple(slot_of(looks.place, "", spelling) for spelling in domain.spellings)
+        facts = (await self._ask(looks.domains, domain.key, slots, trace)).facts
+        if looks.folded_domains and not is_ours(facts.get(domain.key, ())):
+            facts = await self._domain_folded(domain, facts, trace)
+        return Presence.KNOWN if is_ours(facts.get(domain.key, ())) else Presence.FOREIGN
+
+    def status(self) -> Status:
+        """See :class:`check_user.directory.Directory`."""
+        if self._pool.broken:
+            return Status(available=False, sentence=f"can't be asked: {self._pool.broken}")
+        return Status(available=True, sentence=f"asking {self._pool.endpoint}")
+
+    async def aclose(self) -> None:
+        """See :class:`check_user.directory.Directory`."""
+        await self._pool.close()
+
+    # The search
+
+    async def _search(self, address: Address, trace: Trace | None) -> tuple[Found, Facts]:
+        looks, domain = self._looks, address.domain
+        names = (address, *address.without_extension(self._delimiters(domain)))
+        guess = self._targets.get(domain.key, "")
+        facts = await self._rows(looks.first, names, guess, trace, folded=False)
+        if looks.folded_domains and not is_ours(facts.get(domain.key, ())):
+            facts = await self._domain_folded(domain, facts, trace)
+        found, facts = await self._follow(looks.first, names, facts, guess, trace)
+        if looks.folded is None or found.presence is Presence.FOREIGN or found.key == address.key:
+            return found, facts
+        more = await self._rows(looks.folded, names, found.through, trace, folded=True)
+        facts = merged([Answer(found=True, facts=facts), Answer(found=True, facts=more)]).facts
+        return await self._follow(looks.folded, names, facts, found.through, trace)
+
+    async def _follow(
+        self,
+        template: Template,
+        names: Sequence[Address],
+        facts: Facts,
+        guess: str,
+        trace: Trace | None,
+    ) -> tuple[Found, Facts]:
+        """Decide, looking into the domains for which the address's own stands, as it turns out."""
+        asked = {names[0].domain.key, guess}
+        folded = template is self._looks.folded
+        while True:
+            found = decide(names, facts, asked)
+            if not found.follow:
+                self._remember(names[0].domain.key, found)
+                return found, facts
+            asked.add(found.follow)
+            there = await self._rows(template, names, found.follow, trace, folded=folded)
+            facts = merged([Answer(found=True, facts=facts), Answer(found=True, facts=there)]).facts
+
+    def _remember(self, domain: str, found: Found) -> None:
+        if found.through and len(self._targets) < REMEMBERED:
+            self._targets[domain] = found.through
+
+    async def _domain_folded(self, domain: Domain, facts: Facts, trace: Trace | None) -> Facts:
+        assert self._looks.folded_domains is not None
+        place = self._looks.place
+        slots = tuple(slot_of(place, "", spelling) for spelling in domain.folded_spellings)
+        answer = await self._ask(self._looks.folded_domains, domain.key, slots, trace)
+        return merged([Answer(found=True, facts=facts), answer]).facts
+
+    async def _rows(
+        self,
+        template: Template,
+        names: Sequence[Address],
+        target: str,
+        trace: Trace | None,
+        *,
+        folded: bool,
+    ) -> Facts:
+        """What is stored about the names, and about the same ones in ``target``."""
+        there = (_in_domain(name, target) for name in names) if target else ()
+        wanted = [*names, *(name for name in there if name is not None)]
+        slots = tuple(dict.fromkeys(self._slots(wanted, folded=folded)))
+        return (await self._ask(template, names[0].key, slots, trace)).facts
+
+    def _slots(self, names: Iterable[Address], *, folded: bool) -> Iterable[Slot]:
+        place, blind = self._looks.place, folded or self._looks.is_case_blind
+        for name in names:
+            for local, domain in name.folded_spellings if blind else name.spellings:
+                yield slot_of(place, local, domain)
+
+    def _delimiters(self, domain: Domain) -> str:
+        return self._rules.delimiters_at.get(domain.key, self._rules.delimiters)
+
+    # Where an alias goes
+
+    async def _with_targets(
+        self, address: Address, found: Found, facts: Facts, trace: Trace | None
+    ) -> Found:
+        """Take back an answer that rests on aliases which lead to nobody."""
+        if not all(fact.goes_to and fact.state is State.ACTIVE for fact in found.facts):
+            return found
+        targets = [text for fact in found.facts for text in fact.goes_to.split(",") if text.strip()]
+        if len(targets) > MOST_TARGETS:
+            return found
+        for text in targets:
+            target = parse(text.strip())
+            if not isinstance(target, Address) or target == address:
+                return found
+            there, _ = await self._search(target, trace)
+            if there.presence in (Presence.UNKNOWN, Presence.DISABLED, Presence.REFUSED):
+                continue
+            return found
+        nowhere = tuple(fact._replace(state=State.DISABLED) for fact in found.facts)
+        return Found(Presence.UNKNOWN, found.key, nowhere, found.through)
+
+    # Asking
+
+    async def _ask(
+        self, template: Template, key: str, slots: tuple[Slot, ...], trace: Trace | None
+    ) -> Answer:
+        begun = asyncio.get_running_loop().time()
+        answer = await self._in_pieces(template, key, slots)
+        if answer.strays and not template.scans:
+            self._note_strays(key, answer.strays)
+        if trace is not None:
+            took = (asyncio.get_running_loop().time() - begun) * 1000
+            trace(_step(template, slots, answer, took))
+        return answer
+
+    async def _in_pieces(self, template: Template, key: str, slots: tuple[Slot, ...]) -> Answer:
+        most = SIZES[-1]
+        if len(slots) <= most:
+            return await self._answer(template, key, slots)
+        pieces = [slots[i : i + most] for i in range(0, len(slots), most)]
+        return merged(await asyncio.gather(*(self._answer(template, key, p) for p in pieces)))
+
+    async def _answer(self, template: Template, key: str, slots: tuple[Slot, ...]) -> Answer:
+        """Ask for all spellings at once; each alone where a column can't hold one of them."""
+        try:
+            return await self._pool.ask(template, key, slots)
+        except Unstorable:
+            alone = (self._pool.ask(template, key, (slot,)) for slot in slots)
+            return merged(await asyncio.gather(*alone))
+
+    def _note_strays(self, key: str, strays: tuple[str, ...]) -> None:
+        """A looser collation than addresses have is a finding (rule V3), told once a row."""
+        for stray in strays:
+            if stray not in self._strays and len(self._strays) < REPORTED:
+                self._strays.add(stray)
+                self._report(
+                    f"the database takes '{stray}' for '{key}' or its domain: its collation is "
+                    "looser than addresses are; it isn't taken as a match"
+                )
+
+
+def _in_domain(name: Address, domain: str) -> Address | None:
+    """The same local part at another domain; None if that is too long for an address."""
+    local = name.key.removesuffix(name.domain.key)
+    found = parse_domain(domain)
+    moved = parse(local + domain) if isinstance(found, Domain) else None
+    return moved if isinstance(moved, Address) else None
+
+
+def _step(template: Template, slots: tuple[Slot, ...], answer: Answer, took: float) -> Step:
+    size, _ = parameters(slots[: SIZES[-1]])
+    query = " ".join(str(template.statement(size)).split())
+    values = tuple(dict.fromkeys(value for slot in slots for value in slot))
+    rows = tuple(shown(key, fact) for key, facts in answer.facts.items() for fact in facts)
+    return Step(template.name, query, values, rows, "database", took)
+
+
+def shown(key: str, fact: Fact) -> str:
+    """A row in a postmaster's words."""
+    leads = fact.goes_to or fact.stands_for
+    return f"{fact.source} {key} ({fact.state.value})" + (f" -> {leads}" if leads else "")
