@@ -22,7 +22,7 @@ from bench.databases import Database
 from bench.drivers import OF_DATABASE, endless
 from tests.peers.check_user import CheckUser
 from tests.peers.database import DATABASE, PASSWORD, USER
-from tests.peers.process import program, wait_until
+from tests.peers.process import descendants, program, wait_until
 
 DOORS = ("policy", "socketmap", "line")
 CLIENTS = (1, 16)
@@ -149,15 +149,24 @@ class Service(CheckUser):
         super().__init__(folder, "\n".join(lines) + "\n", self.sockets["line"])
 
     def cpu(self) -> float:
-        """Microseconds of CPU time that the process has had, in the kernel too (proc(5))."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * TICK
+        """Microseconds of CPU time that all its processes have had, in the kernel too (proc(5))."""
+        return sum(_cpu(pid) for pid in (self.pid, *descendants(self.pid)))
 
     def resident(self) -> float:
-        """The most memory that was resident at any time (VmHWM, the peak of VmRSS), in MB."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        (peak,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
-        return int(peak.split()[1]) * 1024 / 1e6
+        """The most memory that one process had resident at any time, in MB."""
+        return max(_peak(pid) for pid in (self.pid, *descendants(self.pid)))
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK
+
+
+def _peak(pid: int) -> float:
+    """VmHWM, the peak of VmRSS."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    (peak,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+    return int(peak.split()[1]) * 1024 / 1e6
 
 
 def bare_drivers(stack: ExitStack, database: Database, load: Path) -> list[Contender]:

@@ -36,7 +36,7 @@ def ask(client: Line) -> str:
         return ""
 
 
-@pytest.mark.fault("PC21")
+@pytest.mark.fault("OS09", "PC21")
 def test_a_dead_worker_is_replaced(serving: Serving, tmp_path: Path) -> None:
     """A killed worker takes its own connections along and nobody else's; within a second there is
     another, and whoever connects meanwhile is served."""

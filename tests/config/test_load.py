@@ -214,6 +214,7 @@ def test_sqlite_needs_no_user() -> None:
         ("recipient_delimiter", "+a"),
         ("recipient_delimiter", "@"),
         ("recipient_delimiter", "+ -"),
+        ("bounce_forms", "srs verp"),
         ("log_level", "loud"),
         ("log_format", "xml"),
         ("listen", "policy"),
@@ -307,6 +308,7 @@ def test_what_is_in_force_is_a_configuration() -> None:
         host="db1:3307, db2",
         listen="policy inet:[::1]:10040",
         recipient_delimiter="+-",
+        bounce_forms="BATV, srs",
         lookup_timeout="2.5",
         socket_mode="600",
     )

@@ -1,38 +1,68 @@
-"""Mail servers set up by the snippets of ``contrib/`` alone, each with the door that it asks.
+"""Mail servers set up by ``check-user recipe`` alone, each with the door that it asks.
 
-A site is made in a folder and not started. Exim and Sendmail find the door's socket where the
-snippet says, in a namespace of their own; to Postfix its address is told, since its sockets lie
-below its queue.
+A site is made in a folder and not started. Its recipe is printed for a configuration with one door,
+under a name that no snippet has. Exim, Sendmail, OpenSMTPD and Haraka find that door in a namespace
+of their own; Postfix below its queue, which need not be where Debian has it.
 """
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.peers.exim import Exim
+from tests.peers.haraka import Haraka
+from tests.peers.opensmtpd import OpenSMTPD
 from tests.peers.postfix import Postfix
 from tests.peers.process import Server, free_port
+from tests.peers.qpsmtpd import ARGUMENTS, Qpsmtpd
 from tests.peers.sendmail import Sendmail
+from tests.peers.smtp import OUR_DOMAINS
 
 CONTRIB = Path(__file__).parents[2] / "contrib"
-OUR_DOMAINS = "relay_domains = ours.example\n"
+RELAY_DOMAINS = f"relay_domains = {', '.join(OUR_DOMAINS)}\n"
+
+SOCKET = "asked.sock"
+RUN = "/run/check_user"
+QUEUE = "/var/spool/postfix/check_user"
+
+CONFIGURATION = """\
+driver=sqlite
+database=accounts.sqlite
+email_table=accounts
+email_address=address
+domain_table=domains
+domain_domain=domain
+listen={listen}
+"""
+
+PATIENCE = 110.0
+"""Seconds; the longest that a test waits for a reply."""
+
+MailServer = Exim | Haraka | OpenSMTPD | Postfix | Qpsmtpd | Sendmail
 
 
 @dataclass(frozen=True)
 class Site:
     """A mail server, and where check_user must listen for it: ``DOOR ADDRESS``.
 
-    ``limit`` is how long the mail server waits for a check_user that hangs, in seconds, and
-    ``away`` for one that isn't there; None: longer than a test can wait.
+    Its recipe says how long it waits, in seconds: ``hung`` for a check_user that hangs (None: for
+    longer than a test can wait), ``away`` for one that isn't there, ``frozen`` for one whose
+    database hangs: once or twice ``lookup_timeout``, as many questions as it has.
     """
 
-    server: Exim | Sendmail | Postfix
+    server: MailServer
     door: str
-    limit: float | None = 5.0
+    hung: float | None = 5.0
     away: float = 1.0
+    frozen: float = 3.0
+    passes_codes: bool = True
+    """Whether the client sees check_user's own enhanced status codes."""
 
     @property
     def where(self) -> Path | int:
@@ -57,47 +87,96 @@ def below(folder: Path, name: str) -> Path:
     return made
 
 
+def recipe(folder: Path, mail_server: str, listen: str) -> Path:
+    """A folder with the files of ``check-user recipe``, for a configuration with one door."""
+    made = below(folder, "recipe")
+    configuration = folder / "recipe.conf"
+    configuration.write_text(CONFIGURATION.format(listen=listen))
+    command = [sys.executable, "-m", "check_user", "recipe", mail_server]
+    done = subprocess.run(
+        [*command, "--config", str(configuration)], capture_output=True, text=True, check=True
+    )
+    for part in f"\n{done.stdout}".split("\n==> ")[1:]:
+        name, _, text = part.partition(" <==\n")
+        (made / name).write_text(text)
+    return made
+
+
 def exim(folder: Path) -> Site:
     run = below(folder, "run")
-    acl = (CONTRIB / "exim" / "acl_check_rcpt").read_text()
-    return Site(Exim(below(folder, "exim"), acl, run), f"exim unix:{run}/exim.sock")
+    acl = recipe(folder, "exim", f"exim unix:{RUN}/{SOCKET}") / "acl_check_rcpt"
+    server = Exim(below(folder, "exim"), acl.read_text(), run)
+    return Site(server, f"exim unix:{run}/{SOCKET}")
 
 
-def sendmail_milter(folder: Path) -> Site:
+def sendmail(folder: Path, door: str) -> Site:
     run = below(folder, "run")
-    macros = (CONTRIB / "sendmail" / "milter.mc").read_text()
-    server = Sendmail(below(folder, "sendmail"), macros, run)
-    return Site(server, f"milter unix:{run}/milter.sock")
+    macros = recipe(folder, "sendmail", f"{door} unix:{RUN}/{SOCKET}") / f"{door}.mc"
+    server = Sendmail(below(folder, "sendmail"), macros.read_text(), run)
+    hung = 30.0 if door == "socketmap" else 5.0
+    return Site(server, f"{door} unix:{run}/{SOCKET}", hung=hung)
 
 
-def sendmail_socketmap(folder: Path) -> Site:
-    run = below(folder, "run")
-    macros = (CONTRIB / "sendmail" / "socketmap.mc").read_text()
-    server = Sendmail(below(folder, "sendmail"), macros, run)
-    return Site(server, f"socketmap unix:{run}/socketmap.sock", limit=30.0)
-
-
-def postfix_milter(folder: Path) -> Site:
-    settings = (CONTRIB / "postfix" / "milter.main.cf").read_text()
-    server = Postfix(below(folder, "postfix"), OUR_DOMAINS + settings)
-    sockets = below(server.queue, "check_user")
-    return Site(server, f"milter unix:{sockets}/milter.sock")
-
-
-def postfix_tcp_table(folder: Path) -> Site:
-    settings = (CONTRIB / "postfix" / "tcp_table.main.cf").read_text()
-    address = "tcp:127.0.0.1:10043"
-    assert settings.count(address) == 1
+def postfix(folder: Path, snippet: str) -> Site:
+    door = snippet.partition("-")[0]
     port = free_port()
-    settings = settings.replace(address, f"tcp:127.0.0.1:{port}")
-    server = Postfix(below(folder, "postfix"), OUR_DOMAINS + settings)
-    return Site(server, f"tcp_table inet:127.0.0.1:{port}", limit=None, away=12.0)
+    listen = f"{door} unix:{QUEUE}/{SOCKET}"
+    if door == "tcp_table":
+        listen = f"{door} inet:127.0.0.1:{port}"
+    settings = (recipe(folder, "postfix", listen) / f"{snippet}.main.cf").read_text()
+    if "relay_domains =" not in settings and "virtual_mailbox_domains =" not in settings:
+        settings = RELAY_DOMAINS + settings
+    server = Postfix(below(folder, "postfix"), settings)
+    sockets = below(server.queue, "check_user")
+    if door == "tcp_table":
+        return Site(server, listen, hung=None, away=12.0, passes_codes=False)
+    opened = f"{door} unix:{sockets}/{SOCKET}"
+    if snippet == "policy":
+        return Site(server, opened, hung=11.0, away=2.0)
+    if snippet == "milter":
+        return Site(server, opened)
+    is_access = snippet == "socketmap-access"
+    frozen = 3.0 if is_access else 6.0
+    return Site(server, opened, hung=100.0, frozen=frozen, passes_codes=is_access)
 
+
+def opensmtpd(folder: Path) -> Site:
+    run = below(folder, "run")
+    settings = recipe(folder, "opensmtpd", f"line unix:{RUN}/{SOCKET}") / "smtpd.conf"
+    server = OpenSMTPD(below(folder, "opensmtpd"), settings.read_text(), run)
+    return Site(server, f"line unix:{run}/{SOCKET}", hung=4.0)
+
+
+def haraka(folder: Path) -> Site:
+    run = below(folder, "run")
+    files = recipe(folder, "haraka", f"line unix:{RUN}/{SOCKET}")
+    server = Haraka(below(folder, "haraka"), files, run)
+    return Site(server, f"line unix:{run}/{SOCKET}", hung=4.0)
+
+
+def qpsmtpd(folder: Path, kind: str) -> Site:
+    door = f"line unix:{below(folder, 'run')}/{SOCKET}"
+    files = recipe(folder, "qpsmtpd", door)
+    plugins = (files / "plugins").read_text()
+    server = Qpsmtpd(below(folder, kind), kind, plugins, plugin_files=[files / "check_user"])
+    return Site(server, door, hung=4.0, passes_codes=False)
+
+
+SNIPPETS = (
+    "policy",
+    "socketmap-access",
+    "socketmap-relay_recipient_maps",
+    "socketmap-virtual_mailbox_maps",
+    "milter",
+    "tcp_table",
+)
+"""Postfix's."""
 
 SITES: dict[str, Callable[[Path], Site]] = {
+    **{f"postfix {snippet}": partial(postfix, snippet=snippet) for snippet in SNIPPETS},
     "exim": exim,
-    "sendmail-milter": sendmail_milter,
-    "sendmail-socketmap": sendmail_socketmap,
-    "postfix-milter": postfix_milter,
-    "postfix-tcp_table": postfix_tcp_table,
+    **{f"sendmail {door}": partial(sendmail, door=door) for door in ("milter", "socketmap")},
+    "opensmtpd": opensmtpd,
+    "haraka": haraka,
+    **{f"qpsmtpd {kind}": partial(qpsmtpd, kind=kind) for kind in sorted(ARGUMENTS)},
 }

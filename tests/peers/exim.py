@@ -1,7 +1,9 @@
 """Exim 4.96 from Debian's package, unpacked: nothing is installed.
 
 Its account, Debian-exim, is compiled in; in the namespace of the server there is one. Accepted mail
-is discarded. The rest is Exim's own default configuration, as far as it is about RCPT.
+is discarded, or kept in a maildir to be counted, or sent on. The rest is Exim's own default
+configuration, as far as it is about RCPT. It delivers without root's rights, which it would need a
+set-uid bit for.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from pathlib import Path
 
 from tests.peers.namespace import HOST, in_namespace
 from tests.peers.packages import unpacked
-from tests.peers.process import Server, free_port
-from tests.peers.smtp import RELAY_CLIENT, Session
+from tests.peers.process import STOP_LIMIT, Server, free_port, wait_until
+from tests.peers.smtp import OUR_DOMAINS, RELAY_CLIENT, Session
 
 OWNER = "Debian-exim"
 CONFIGURATION = """\
 primary_hostname = {host}
 domainlist local_domains = @
-domainlist relay_to_domains = ours.example
+domainlist relay_to_domains = {domains}
 hostlist relay_from_hosts = {relay_client}
 acl_smtp_rcpt = acl_check_rcpt
 spool_directory = {folder}/spool
@@ -35,6 +37,8 @@ host_lookup =
 rfc1413_query_timeout = 0s
 smtp_accept_max = 100
 smtp_max_unknown_commands = 100
+smtp_accept_queue_per_connection = 0
+deliver_drop_privilege = true
 keep_environment =
 
 begin acl
@@ -57,33 +61,73 @@ acl_check_rcpt:
 
 begin routers
 
+{routers}
+"""
+DISCARD = """
 everybody:
   driver = redirect
   data = :blackhole:
 """
+KEEP = """
+everybody:
+  driver = accept
+  transport = keep
+
+begin transports
+
+keep:
+  driver = appendfile
+  directory = {folder}/mail
+  maildir_format
+  envelope_to_add
+  return_path_add
+"""
+SEND = """
+everybody:
+  driver = manualroute
+  route_list = * 127.0.0.1 byname
+  self = send
+  transport = send
+
+begin transports
+
+send:
+  driver = smtp
+  port = {port}
+"""
 
 
 class Exim(Server):
-    """One instance; ``acl`` is what comes first in the RCPT ACL, ``run`` is its /run/check_user."""
+    """One instance; ``acl`` is what comes first in the RCPT ACL, ``run`` is its /run/check_user.
 
-    def __init__(self, folder: Path, acl: str, run: Path) -> None:
+    With ``keeps`` accepted mail lies in a maildir, ``mail``; with ``sends_to`` it goes to that
+    port of 127.0.0.1.
+    """
+
+    def __init__(
+        self, folder: Path, acl: str, run: Path, *, keeps: bool = False, sends_to: int = 0
+    ) -> None:
         super().__init__(folder)
         self.port = free_port()
         self.program = unpacked("exim4-daemon-light") / "usr/sbin/exim4"
         account = pwd.getpwnam("nobody")
+        for name in ("spool", "mail"):
+            (folder / name).mkdir()
+            os.chown(folder / name, account.pw_uid, account.pw_gid)
         spool = folder / "spool"
-        spool.mkdir()
-        os.chown(spool, account.pw_uid, account.pw_gid)
+        routers = SEND if sends_to else KEEP if keeps else DISCARD
         self.main_log = spool / "mainlog"
         self.file = folder / "exim.conf"
         self.file.write_text(
             CONFIGURATION.format(
                 host=HOST,
+                domains=" : ".join(OUR_DOMAINS),
                 relay_client=RELAY_CLIENT,
                 folder=folder,
                 program=self.program,
                 port=self.port,
                 acl=acl,
+                routers=routers.format(folder=folder, port=sends_to),
             )
         )
         self.seen = {"/run/check_user": run}
@@ -108,6 +152,14 @@ class Exim(Server):
                 return session.greeting[0] == 220
         except OSError:
             return False
+
+    def queued(self) -> bool:
+        """Whether there is mail that hasn't been delivered."""
+        return any((self.folder / "spool" / "input").glob("*-H"))
+
+    def work_off(self) -> None:
+        """Wait until every mail has been delivered."""
+        assert wait_until(lambda: not self.queued(), STOP_LIMIT), self.log_end()
 
     def log_end(self) -> str:
         main_log = self.main_log.read_text() if self.main_log.exists() else ""

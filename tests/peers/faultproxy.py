@@ -15,6 +15,8 @@ What it can do, each to all connections (:meth:`FaultProxy.inject`) or to those 
 - slices: the reply leaves in pieces of n bytes, each a segment of its own;
 - after ``limit`` bytes of the reply, counted from the injection: silence with the connection open,
   an orderly close, or a reset (RST by SO_LINGER 0; a unix socket can only be closed);
+- after ``asked`` bytes of the client's, counted in the same way: the same, and the server is told
+  nothing more;
 - a wrong answer: fixed bytes as soon as the client connects, the server never asked; then silence
   or the end.
 
@@ -58,6 +60,7 @@ class Fault:
     latency: float = 0.0
     slice: int | None = None
     limit: int | None = None
+    asked: int | None = None
     then: End = End.SILENCE
     answer: bytes | None = None
 
@@ -79,6 +82,7 @@ class Connection:
         """Do ``fault`` from now on; its limit counts from here."""
         self.fault = fault
         self._start = self.replied
+        self._asked_from = self.asked
 
     async def run(self, reader: asyncio.StreamReader, upstream: Address) -> None:
         """Serve the client until either side ends."""
@@ -116,11 +120,24 @@ class Connection:
 
     async def _ask(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
         while data := await reader.read(CHUNK):
-            self.asked += len(data)
             await self._gate.wait()
-            server.write(data)
+            left = len(data)
+            if self.fault.asked is not None:
+                left = min(left, self.fault.asked - (self.asked - self._asked_from))
+            self.asked += left
+            server.write(data[:left])
             await server.drain()
+            if left < len(data):
+                await self._end_asking(server)
+                return
         server.write_eof()
+
+    async def _end_asking(self, server: asyncio.StreamWriter) -> None:
+        """What the client says doesn't arrive any more."""
+        if self.fault.then is End.SILENCE:
+            await asyncio.Event().wait()
+        self.end(reset=self.fault.then is End.RESET)
+        server.transport.abort()
 
     async def _reply(self, reader: asyncio.StreamReader) -> None:
         while not self.ended and (data := await reader.read(CHUNK)):

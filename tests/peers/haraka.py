@@ -1,7 +1,7 @@
 """Haraka 3.3 from npm, in versions and with hashes that ``haraka/package-lock.json`` pins.
 
 It is installed once into the checkout's ``.cache/haraka/``, without the optional plugins and
-without any package's scripts. ours.example is its only domain, 127.0.0.2 may relay, and it asks no
+without any package's scripts. 127.0.0.2 may relay, and it asks no
 DNS. Nothing is queued.
 """
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tests.peers.namespace import in_namespace
 from tests.peers.process import Server, free_port, program
-from tests.peers.smtp import RELAY_CLIENT, Session
+from tests.peers.smtp import OUR_DOMAINS, RELAY_CLIENT, Session
 
 PINNED = Path(__file__).parent / "haraka"
 CACHE = Path(__file__).parents[2] / ".cache" / "haraka"
@@ -94,7 +94,7 @@ class Haraka(Server):
         settings = {
             "me": "mx.example",
             "plugins": "\n".join(names),
-            "host_list": "ours.example",
+            "host_list": "\n".join(OUR_DOMAINS),
             "smtp.ini": f"listen=127.0.0.1:{self.port}\nnodes=0",
             "log.ini": "[main]\nlevel=debug",
         }

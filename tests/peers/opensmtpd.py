@@ -2,7 +2,7 @@
 
 It has paths and accounts compiled in; in the namespace of the server there are such. Its filters
 run as the account that runs the tests, since others may not be able to read the tests' Python.
-Whoever is at ours.example has a mailbox; 127.0.0.2 may relay. No mail is delivered. Its clients'
+Whoever is at a domain of ours has a mailbox; 127.0.0.2 may relay. No mail is delivered. Its clients'
 names are in a file and nowhere else: it greets nobody whose name it hasn't asked for, and its
 resolver (libasr) would ask the DNS first.
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from tests.peers.namespace import in_namespace
 from tests.peers.packages import unpacked
 from tests.peers.process import Server, descendants, free_port
-from tests.peers.smtp import OUTSIDER, RELAY_CLIENT, Session
+from tests.peers.smtp import OUR_DOMAINS, OUTSIDER, RELAY_CLIENT, Session
 
 ACCOUNTS = ("opensmtpd", "opensmtpq")
 LISTENER = "listen on 0.0.0.0 port 25"
@@ -32,7 +32,7 @@ HOSTS = f"""\
 RULES = f"""
 action "mailbox" maildir "/nonexistent" virtual {{ "@" = root }}
 action "relay" relay
-match from any for domain "ours.example" action "mailbox"
+match from any for domain {{ {", ".join(f'"{domain}"' for domain in OUR_DOMAINS)} }} action "mailbox"
 match from src {RELAY_CLIENT} for any action "relay"
 """
 

@@ -1,8 +1,8 @@
 """Postfix 3.7 with a configuration folder and a queue of its own, beside any other instance.
 
 smtpd and trivial-rewrite run chrooted to the queue, as on Debian. Accepted mail is discarded, or
-kept in a maildir to be counted. The configuration is dated back: Postfix waits up to two seconds
-with a main.cf that is just written. A session may have as many errors as a test needs.
+kept in a maildir to be counted, or sent on. The configuration is dated back: Postfix waits up to
+two seconds with a main.cf that is just written. A session may have as many errors as a test needs.
 """
 
 from __future__ import annotations
@@ -47,6 +47,11 @@ default_transport = discard:
 relay_transport = discard:
 virtual_transport = discard:
 """
+SEND = """
+relayhost = [127.0.0.1]:{port}
+default_transport = smtp
+relay_transport = smtp
+"""
 KEEP = """
 virtual_mailbox_domains = ours.example
 virtual_mailbox_base = {folder}/mail
@@ -72,6 +77,7 @@ proxymap unix - - n - - proxymap
 error unix - - n - - error
 retry unix - - n - - error
 discard unix - - n - - discard
+smtp unix - - n - - smtp
 virtual unix - n n - - virtual
 anvil unix - - n - 1 anvil
 showq unix n - n - - showq
@@ -82,11 +88,14 @@ postlog unix-dgram n - n - 1 postlogd
 class Postfix(Server):
     """One instance; ``settings`` are main.cf lines, after which accepted mail is discarded.
 
-    With ``keeps`` mail for ours.example, whoever it is for, can be looked at (:meth:`delivered`).
+    With ``keeps`` mail for ours.example, whoever it is for, can be looked at (:meth:`delivered`);
+    with ``sends_to`` all mail goes to that port of 127.0.0.1.
     ``queue`` is the folder that relative socket paths start from.
     """
 
-    def __init__(self, folder: Path, settings: str, *, keeps: bool = False) -> None:
+    def __init__(
+        self, folder: Path, settings: str, *, keeps: bool = False, sends_to: int = 0
+    ) -> None:
         super().__init__(folder)
         self.port = free_port()
         self.queue = folder / "queue"
@@ -98,7 +107,8 @@ class Postfix(Server):
         etc = folder / "etc"
         etc.mkdir()
         (etc / "master.cf").write_text(MASTER.format(port=self.port))
-        ending = KEEP.format(folder=folder, nobody=NOBODY) if keeps else DISCARD
+        ending = SEND if sends_to else KEEP if keeps else DISCARD
+        ending = ending.format(folder=folder, nobody=NOBODY, port=sends_to)
         (etc / "main.cf").write_text(main + settings + ending)
         os.utime(etc / "main.cf", (1e9, 1e9))
 
@@ -114,13 +124,17 @@ class Postfix(Server):
 
     def delivered(self) -> list[bytes]:
         """What has been delivered when the queue is empty: a copy for each recipient."""
+        self.work_off()
+        return [file.read_bytes() for file in (self.folder / "mail").glob("all/new/*")]
+
+    def work_off(self) -> None:
+        """Wait until every mail has been delivered, refused or deferred."""
         queues = [self.queue / name for name in ("maildrop", "incoming", "active")]
         is_empty = wait_until(
             lambda: not any(file.is_file() for each in queues for file in each.rglob("*")),
             STOP_LIMIT,
         )
         assert is_empty, self.log_end()
-        return [file.read_bytes() for file in (self.folder / "mail").glob("all/new/*")]
 
     def log_end(self) -> str:
         mail_log = self.mail_log.read_text() if self.mail_log.exists() else ""

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.peers.process import Server, free_port, program
-from tests.peers.smtp import RELAY_CLIENT, Session
+from tests.peers.smtp import OUR_DOMAINS, RELAY_CLIENT, Session
 
 OWNER = "qpsmtpd"
 PLUGINS = "/usr/share/qpsmtpd/plugins"
@@ -68,7 +68,7 @@ class Qpsmtpd(Server):
             "me": "mx.example",
             "plugin_dirs": f"{own}\n{PLUGINS}",
             "plugins": f"relay_client\n{plugins}\nqueue/maildir {folder / 'maildir'}",
-            "rcpthosts": "ours.example",
+            "rcpthosts": "\n".join(OUR_DOMAINS),
             "spool_dir": str(folder / "spool"),
             "loglevel": LOG_DEBUG,
         }

@@ -2,8 +2,7 @@
 
 sendmail.cf is made by m4 from Debian's own macros. In the server's namespace the host has a name
 with a dot, and ``/run/check_user`` lies below no folder that others may write to, as Sendmail wants
-it (the tests' own folder lies in /tmp). It relays for ours.example; accepted mail stays in the
-queue.
+it (the tests' own folder lies in /tmp). Accepted mail stays in the queue.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from pathlib import Path
 from tests.peers.namespace import HOST, in_namespace
 from tests.peers.packages import unpacked
 from tests.peers.process import Server, free_port, program
-from tests.peers.smtp import RELAY_CLIENT, Session
+from tests.peers.smtp import OUR_DOMAINS, RELAY_CLIENT, Session
 
 MACROS = """\
 include(`{cf}/m4/cf.m4')dnl
@@ -33,7 +32,7 @@ define(`confDONT_PROBE_INTERFACES', `true')dnl
 define(`confBAD_RCPT_THROTTLE', `0')dnl
 define(`confLOG_LEVEL', `0')dnl
 define(`confDELIVERY_MODE', `queue')dnl
-RELAY_DOMAIN(`ours.example')dnl
+RELAY_DOMAIN(`{domains}')dnl
 RELAY_DOMAIN(`{relay_client}')dnl
 FEATURE(`no_default_msa')dnl
 FEATURE(`nocanonify')dnl
@@ -63,6 +62,7 @@ class Sendmail(Server):
                 cf=cf,
                 folder=folder,
                 host=HOST,
+                domains=" ".join(OUR_DOMAINS),
                 relay_client=RELAY_CLIENT,
                 port=self.port,
                 macros=macros,

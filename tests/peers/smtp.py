@@ -5,6 +5,9 @@ from __future__ import annotations
 import socket
 from types import TracebackType
 
+OUR_DOMAINS = ("ours.example", "xn--bcher-kva.example", "bücher.example")
+"""What the mail servers of the tests take for theirs: two domains, one of them in both forms."""
+
 OUTSIDER = "127.0.0.3"
 """Not 127.0.0.1, which Sendmail lets relay whatever it is told."""
 
@@ -12,15 +15,16 @@ RELAY_CLIENT = "127.0.0.2"
 """The mail servers of the tests let this address relay, and no other."""
 
 LIMIT = 60.0
-"""Seconds to wait for a reply; a test that waits for less measures."""
+"""Seconds to wait for a reply where a test says nothing else; one that waits for less measures."""
 
 
 class Session:
     """One SMTP session up to RCPT. Its methods give replies: code and text, lines joined."""
 
-    def __init__(self, port: int, source: str = OUTSIDER) -> None:
+    def __init__(self, port: int, source: str = OUTSIDER, limit: float = LIMIT) -> None:
+        self._limit = limit
         self._socket = socket.create_connection(
-            ("127.0.0.1", port), timeout=LIMIT, source_address=(source, 0)
+            ("127.0.0.1", port), timeout=limit, source_address=(source, 0)
         )
         self._file = self._socket.makefile("rb")
         try:
@@ -51,11 +55,13 @@ class Session:
         self._socket.sendall(data + b"\r\n")
         return self._reply()
 
-    def mail(self) -> None:
-        """Say EHLO and MAIL."""
-        for line in ("EHLO client.example", "MAIL FROM:<sender@client.example>"):
-            code, text = self.command(line)
-            assert code == 250, text
+    def mail(self, sender: str = "sender@client.example") -> None:
+        """Say EHLO and MAIL, with SMTPUTF8 where the server has it."""
+        code, text = self.command("EHLO client.example")
+        assert code == 250, text
+        utf8 = " SMTPUTF8" if "SMTPUTF8" in text.split() else ""
+        code, text = self.command(f"MAIL FROM:<{sender}>{utf8}")
+        assert code == 250, text
 
     def rcpt(self, address: str | bytes) -> tuple[int, str]:
         """Name a recipient, without brackets."""
@@ -71,7 +77,7 @@ class Session:
         except TimeoutError:
             return
         finally:
-            self._socket.settimeout(LIMIT)
+            self._socket.settimeout(self._limit)
         raise AssertionError(f"an answer after all: {data!r}")
 
     def late(self) -> tuple[int, str]:

@@ -192,6 +192,25 @@ async def test_the_proxy_resets(proxy: FaultProxy) -> None:
             await received(proxy)
 
 
+@pytest.mark.parametrize("then", End)
+async def test_the_proxy_forwards_a_part_of_what_is_asked(proxy: FaultProxy, then: End) -> None:
+    """The server gets ``asked`` bytes and no more; the client gets the end, or nothing."""
+    proxy.inject(Fault(asked=6, then=then))
+    reader, writer = await exchange(proxy)
+    with contextlib.closing(writer):
+        assert await reader.readexactly(len(REPLY)) == REPLY
+        writer.write(b"ask\n")
+        if then is End.SILENCE:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(reader.read(1), 0.1)
+        elif then is End.RESET and not isinstance(proxy.address, Path):
+            with pytest.raises(ConnectionResetError):
+                await reader.read()
+        else:
+            assert await reader.read() == b""
+    assert proxy.connections[0].asked == 6
+
+
 async def test_the_proxy_keeps_silent(proxy: FaultProxy) -> None:
     """After the limit: no byte and no end; the client after that is served."""
     proxy.inject(HEALTHY)

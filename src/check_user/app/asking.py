@@ -89,7 +89,7 @@ async def _decide(check: Check, text: str) -> Answer:
 
 async def _open(settings: Settings, report: Report) -> Directory:
     try:
-        return await open_directory(settings, report)
+        return await open_directory(settings, report, feeds=False)
     except Unavailable as error:
         return _Away(str(error))
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 from check_user.check import Check
 from check_user.config import Settings
-from check_user.directory import Directory
+from check_user.directory import Directory, Unavailable
+from check_user.directory.front import FrontDirectory
+from check_user.directory.late import LateDirectory
+from check_user.directory.refresh import Feeder
+from check_user.directory.replica import Replica
 from check_user.directory.sql import SqlOptions, TlsOptions
 from check_user.directory.sql import open_directory as open_sql
+from check_user.verdict import Replies, Reply
+from check_user.directory.sql.listing import open_listing
 
 Report = Callable[[str], None]
 
@@ -35,12 +44,120 @@ def sql_options(settings: Settings) -> SqlOptions:
         connections=settings.connections,
         stored_canonical=settings.stored_form == "canonical",
         lookup_timeout=settings.lookup_timeout,
+        schema=_schema(settings),
+        schema_values={each.name: each.value for each in settings.schema_value},
+        email_query=settings.email_query,
+        domain_query=settings.domain_query,
+        delimiters=settings.recipient_delimiter,
+        delimiters_at=_delimiters_at(settings),
+        check_targets=settings.check_alias_targets,
     )
 
 
-async def open_directory(settings: Settings, report: Report) -> Directory:
-    """Open the directory that the settings describe. Raises Misconfigured or Unavailable."""
-    return await open_sql(sql_options(settings), report)
+def _schema(settings: Settings) -> Schema | None:
+    """The schema that the settings name, with the site's names of tables."""
+    if not settings.schema:
+        return None
+    schema = SCHEMAS.get(settings.schema)
+    if schema is None:
+        names = ", ".join(SCHEMAS)
+        message = f"'{settings.schema}' is none of {names}"
+        raise ConfigError(settings.file, 0, "schema", message)
+    _require_known(settings, "schema_table", settings.schema_table, schema.tables)
+    _require_known(settings, "schema_value", settings.schema_value, tuple(schema.needs))
+    if settings.driver in ALL_DRIVERS and settings.driver not in schema.drivers:
+        message = f"{schema.title} doesn't run on {settings.driver}"
+        raise ConfigError(settings.file, 0, "schema", message)
+    tables = {each.name: each.value for each in settings.schema_table}
+    return schema.renamed(settings.schema_prefix, tables)
+
+
+ALL_DRIVERS = ("mysql", "postgresql", "sqlite")
+
+
+def _require_known(
+    settings: Settings, key: str, given: Sequence[Named], known: Sequence[str]
+) -> None:
+    for each in given:
+        if each.name not in known:
+            has = ", ".join(known) or "none"
+            message = f"schema '{settings.schema}' has no '{each.name}' (it has: {has})"
+            raise ConfigError(settings.file, each.line, key, message)
+
+
+def _delimiters_at(settings: Settings) -> dict[str, str]:
+    return {each.name: each.value for each in settings.domain_delimiter}
+
+
+def _replies(settings: Settings) -> Replies:
+    def reply(reason: str) -> Reply:
+        code = getattr(settings, f"code_{reason}")
+        return Reply(code.code, code.enhanced, getattr(settings, f"text_{reason}"))
+
+    return Replies(*map(reply, Replies._fields))
+
+
+async def open_directory(settings: Settings, report: Report, *, feeds: bool = True) -> Directory:
+    """Open the directory that the settings describe. Raises Misconfigured or Unavailable.
+
+    ``feeds`` says whether it keeps the replica fresh, if there is one.
+    """
+    options = sql_options(settings)
+    if not settings.replica:
+        return await open_sql(options, report)
+    replica = open_replica(settings, report)
+    await replica.look()
+    try:
+        database = await _open_database(options, replica, settings.replica_accept_max_age, report)
+    except BaseException:
+        await replica.aclose()
+        raise
+    front = FrontDirectory(
+        replica,
+        database,
+        build_feeder(settings, report) if feeds else None,
+        accept_max_age=settings.replica_accept_max_age,
+        deny_max_age=settings.replica_deny_max_age,
+    )
+    front.start()
+    return front
+
+
+async def _open_database(
+    options: SqlOptions, replica: Replica, accept_max_age: float, report: Report
+) -> Directory:
+    """Open the database's directory; where a replica can serve without it, later."""
+    try:
+        return await open_sql(options, report)
+    except Unavailable as error:
+        age = replica.age()
+        if age is None or age >= accept_max_age:
+            raise
+        return LateDirectory(lambda: open_sql(options, report), str(error), report)
+
+
+def open_replica(settings: Settings, report: Report) -> Replica:
+    """The replica that the settings name."""
+    return Replica(Path(settings.replica), source_of(sql_options(settings)), report=report)
+
+
+def build_feeder(settings: Settings, report: Report) -> Feeder:
+    """What keeps the settings' replica fresh."""
+    options = sql_options(settings)
+    return Feeder(
+        Path(settings.replica),
+        source_of(options),
+        lambda: open_listing(options, report),
+        every=settings.replica_refresh,
+        report=report,
+    )
+
+
+def source_of(options: SqlOptions) -> str:
+    """Name what is listed: another database, table or column is another source."""
+    how = {"user": "", "password": "", "tls": None, "connections": 1, "lookup_timeout": 1.0}
+    listed = repr(replace(options, **how))  # type: ignore[arg-type]  # the fields' own types
+    return hashlib.blake2b(listed.encode(), digest_size=8).hexdigest()
 
 
 def build_check(settings: Settings, directory: Directory) -> Check:
@@ -49,5 +166,9 @@ def build_check(settings: Settings, directory: Directory) -> Check:
         directory,
         timeout=settings.lookup_timeout,
         delimiters=settings.recipient_delimiter,
+        delimiters_at=_delimiters_at(settings),
         bounce_forms=settings.bounce_forms,
+        replies=_replies(settings),
+        dry_run=settings.mode == "dry_run",
+        dry_run_at=frozenset(settings.dry_run_domains),
     )

@@ -45,6 +45,8 @@ class Wire:
 
     def send(self, message: Message, sockets: Sequence[socket.socket] = ()) -> None:
         """Send; a message to nobody is lost. Never waits: the kernel holds far more than we say."""
+        if self._end.fileno() < 0:
+            return
         data = json.dumps(message).encode()
         descriptors = [each.fileno() for each in sockets]
         try:

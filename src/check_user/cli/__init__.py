@@ -40,6 +40,13 @@ LOOKUP_CODES = (
     "is foreign; 75: at least one could not be told."
 )
 
+REPLICA_ACTIONS = {
+    "build": "list the database into the replica",
+    "status": "say how old the replica is, and what is in it",
+    "verify": "list the database and tell what the replica has otherwise; exit 1 if anything",
+}
+ACCEPT_LOSS = "also where users or domains are gone by the dozen"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; ``arguments`` are without the program's name. Returns the exit code."""
@@ -95,6 +102,18 @@ def _opensmtpd(options: argparse.Namespace) -> int:
     from check_user.cli.opensmtpd import opensmtpd
 
     return opensmtpd(options)
+
+
+def _recipe(options: argparse.Namespace) -> int:
+    from check_user.cli.recipe import print_recipe
+
+    return print_recipe(options)
+
+
+def _replica(options: argparse.Namespace) -> int:
+    from check_user.cli.replica import replica
+
+    return replica(options)
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -156,6 +175,22 @@ def _parser() -> argparse.ArgumentParser:
         help=f"the line door of check-user serve ({LINE_DOOR})",
     )
     child.set_defaults(run=_opensmtpd)
+
+    snippets = commands.add_parser(
+        "recipe", parents=[configured], help="what a mail server needs in order to ask"
+    )
+    mtas = "postfix, exim, sendmail, opensmtpd, haraka, qpsmtpd"
+    snippets.add_argument("mail_server", metavar="MTA", help=mtas)
+    snippets.add_argument("file", nargs="?", metavar="FILE", help="print this one alone")
+    snippets.set_defaults(run=_recipe)
+
+    local = commands.add_parser("replica", help="the local replica: build, status, verify")
+    actions = local.add_subparsers(required=True, metavar="ACTION")
+    for action, what in REPLICA_ACTIONS.items():
+        each = actions.add_parser(action, parents=[configured], help=what, description=what)
+        if action == "build":
+            each.add_argument("--accept-loss", action="store_true", help=ACCEPT_LOSS)
+        each.set_defaults(run=_replica, action=action)
 
     config = commands.add_parser("config", parents=[configured], help="the settings in force")
     config.add_argument("--reference", action="store_true", help="print every key instead")

@@ -10,12 +10,13 @@ from check_user.config.error import ConfigError
 from check_user.config.loader import find, load, parse
 from check_user.config.reference import in_force, reference
 from check_user.config.settings import KEYS, Settings
-from check_user.config.values import Listen, Secret
+from check_user.config.values import Listen, Named, Secret
 
 __all__ = [
     "KEYS",
     "ConfigError",
     "Listen",
+    "Named",
     "Secret",
     "Settings",
     "find",

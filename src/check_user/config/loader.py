@@ -62,6 +62,11 @@ def parse(path: Path, data: bytes) -> Settings:
     return _Loader(path, data).settings()
 
 
+NAMES = ("email_table", "domain_table", "domain_domain", "email_address", "email_user",
+         "email_domain", "email_enabled", "email_enabled_value")  # fmt: skip
+"""The keys that name tables and fields."""
+
+
 class _Loader:
     """One load: the entries by key, then the values, then the rules between keys."""
 
@@ -73,6 +78,7 @@ class _Loader:
 
     def settings(self) -> Settings:
         values = {name: self._value(declared) for name, declared in KEYS.items()}
+        self._choose_source(values)
         self._require_all(values)
         self._choose_fields(values)
         self._merge_database(values)
@@ -127,13 +133,30 @@ class _Loader:
         if "passwd" in missing and ("passwd_file" in self._given or values["driver"] == "sqlite"):
             values["passwd"] = Secret()
             missing.remove("passwd")
-        if not values["email_address"]:
+        if not (values["email_address"] or values["schema"] or values["email_query"]):
             missing += [name for name in ("email_user", "email_domain") if not values[name]]
         if {"email_user", "email_domain"} <= set(missing):
             missing = [name for name in missing if name not in ("email_user", "email_domain")]
             missing.append("email_address (or email_user and email_domain)")
         if missing:
             raise ConfigError(self._file, 0, "", f"missing: {', '.join(missing)}")
+
+    def _choose_source(self, values: dict[str, Any]) -> None:
+        """Accounts are in a known schema, behind the site's own queries, or in named tables."""
+        chosen = [key for key in ("schema", "email_query") if values[key]]
+        for key in chosen:
+            beside = [*NAMES, *(other for other in chosen if other != key)]
+            for other in beside:
+                if other in self._given and values[other]:
+                    raise self._error(other, f"goes without '{key}': one of the two")
+        if chosen:
+            values.update({name: "" for name in NAMES if values[name] is REQUIRED})
+        if bool(values["email_query"]) != bool(values["domain_query"]):
+            given = "email_query" if values["email_query"] else "domain_query"
+            raise self._error(given, "email_query and domain_query go together")
+        for key in ("schema_prefix", "schema_table", "schema_value", "check_alias_targets"):
+            if values[key] and not values["schema"]:
+                raise self._error(key, "is of no use without 'schema'")
 
     def _choose_fields(self, values: dict[str, Any]) -> None:
         if values["email_address"]:

@@ -14,10 +14,13 @@ from typing import Any
 
 from check_user.config import values
 from check_user.config.dbi import parse_driver
-from check_user.config.values import Host, Listen, Secret, Type
+from check_user.config.values import Host, Listen, Named, ReplyCode, Secret, Type
+from check_user.verdict import Replies, Reply
 
 REQUIRED = object()
 """The default of a key that must be in the file."""
+
+UNKNOWN, DISABLED, REFUSED, BUSY, FULL = Replies()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +58,17 @@ def key(
     )
 
 
+def _code(reply: Reply) -> Any:
+    return ReplyCode(reply.code, reply.enhanced)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """A whole configuration, checked: what can be known to be wrong without asking anybody isn't.
 
     ``host``, ``port`` and ``socket`` include what ``database`` said in DBI's way; ``passwd``
     includes what ``passwd_file`` held; of ``email_address`` and ``email_user`` with
-    ``email_domain`` one is empty; ``tls`` is ``off`` or ``verify``.
+    ``email_domain`` one is empty, and all names of tables are with ``schema`` or ``email_query``; ``tls`` is ``off`` or ``verify``.
     """
 
     file: Path
@@ -128,12 +135,52 @@ class Settings:
         values.count(1, 100), "How many connections to the database are held open.", 4
     )
 
+    schema: str = key(
+        values.TEXT,
+        "The product whose tables these are, in place of the other names: `postfixadmin`, `vexim`, "
+        "`iredmail`, `mailcow`, `modoboa`, `mailinabox`, `ispconfig`, `froxlor`, `vpopmail`, "
+        "`mailu` or `ispmail` (docs/schemas.md). `check-user init` tells which.",
+        "",
+        group="The tables",
+    )
+    schema_prefix: str = key(values.TEXT, "What the names of the schema's tables begin with.", "")
+    schema_table: tuple[Named, ...] = key(
+        values.NAMED,
+        "Another name for one of the schema's tables: `alias my_aliases`. May be given several "
+        "times.",
+        (),
+        repeatable=True,
+    )
+    schema_value: tuple[Named, ...] = key(
+        values.NAMED,
+        "A value that the schema needs of this site: `server_id 1` (ispconfig), `closed_domains "
+        "example.org, example.net` (vpopmail). May be given several times.",
+        (),
+        repeatable=True,
+    )
+    email_query: str = key(
+        values.TEXT,
+        "A query in place of all names: it returns the address that is stored, and perhaps a second "
+        "column, its state (docs/schemas.md). `:address`, `:user` and `:domain` stand for what is "
+        "asked; they are bound, and stand without quotes.",
+        "",
+    )
+    domain_query: str = key(
+        values.TEXT,
+        "With `email_query`: a query that returns the domain that is stored, and perhaps its state; "
+        "`:domain` stands for what is asked.",
+        "",
+        default_text="needed with `email_query`",
+    )
     email_table: str = key(
-        values.NAME, "The table in which an address is looked up.", group="The tables"
+        values.NAME,
+        "The table in which an address is looked up.",
+        default_text="needed without `schema` or `email_query`",
     )
     domain_table: str = key(
         values.NAME,
         "The table in which the domain is looked up; may be the same table with another field.",
+        default_text="as `email_table`",
     )
     email_address: str = key(
         values.TEXT,
@@ -148,7 +195,11 @@ class Settings:
     email_domain: str = key(
         values.TEXT, "The field of `email_table` that holds the part after the `@`.", ""
     )
-    domain_domain: str = key(values.NAME, "The field of `domain_table` that holds the domain.")
+    domain_domain: str = key(
+        values.NAME,
+        "The field of `domain_table` that holds the domain.",
+        default_text="as `email_table`",
+    )
     email_enabled: str = key(
         values.TEXT,
         "A field of `email_table`: the row counts only where it has `email_enabled_value`.",
@@ -174,6 +225,58 @@ class Settings:
         "",
         group="The verdict",
     )
+    domain_delimiter: tuple[Named, ...] = key(
+        values.DOMAIN_DELIMITERS,
+        "The `recipient_delimiter` of one domain: `example.org -_`; a domain alone has none. May be "
+        "given several times.",
+        (),
+        repeatable=True,
+    )
+    check_alias_targets: bool = key(
+        values.YES_NO,
+        "With `schema`: whether an alias whose destinations are all addresses of ours must lead to "
+        "one that is there. Costs a lookup more for each alias.",
+        False,
+    )
+    mode: str = key(
+        values.choice("enforce", "dry_run"),
+        "With `dry_run` nobody is refused: the answer is as if nobody were asked, and the log says "
+        "what it would have been.",
+        "enforce",
+    )
+    dry_run_domains: tuple[str, ...] = key(
+        values.DOMAINS, "The domains in which nobody is refused, as with `mode=dry_run`.", ()
+    )
+    code_unknown: ReplyCode = key(
+        values.reply_code(5, 4), "The reply to a recipient who isn't there.", _code(UNKNOWN)
+    )
+    text_unknown: str = key(
+        values.REPLY_TEXT,
+        "Its text; `{address}` stands for the address, here and below.",
+        UNKNOWN.text,
+    )
+    code_disabled: ReplyCode = key(
+        values.reply_code(5, 4, 2),
+        "The reply to one who is switched off or expired. With a 2xx here or below he is taken.",
+        _code(DISABLED),
+    )
+    text_disabled: str = key(values.REPLY_TEXT, "Its text.", DISABLED.text)
+    code_refused: ReplyCode = key(
+        values.reply_code(5, 4),
+        "The reply to one who is stored in order to be refused.",
+        _code(REFUSED),
+    )
+    text_refused: str = key(values.REPLY_TEXT, "Its text.", REFUSED.text)
+    code_busy: ReplyCode = key(
+        values.reply_code(4, 2),
+        "The reply to one who can't take mail for a moment (he is being renamed, ...).",
+        _code(BUSY),
+    )
+    text_busy: str = key(values.REPLY_TEXT, "Its text.", BUSY.text)
+    code_full: ReplyCode = key(
+        values.reply_code(4, 5, 2), "The reply to one whose mailbox is full.", _code(FULL)
+    )
+    text_full: str = key(values.REPLY_TEXT, "Its text.", FULL.text)
     bounce_forms: tuple[str, ...] = key(
         values.some_of("srs", "batv"),
         "The forms that this site's mail system gives to senders, so that their bounces come back: "
@@ -184,6 +287,33 @@ class Settings:
     )
     lookup_timeout: float = key(
         values.seconds(0.5, 60), "The whole lookup's deadline, in seconds.", 3.0
+    )
+
+    replica: str = key(
+        values.SOCKET,
+        "The file of the local replica: known recipients are answered from it, and all are while "
+        "the database is away (`docs/replica.md`). Its folder must be ours, and nobody else's to "
+        "write.",
+        "",
+        default_text="none: every lookup asks the database",
+        group="The replica",
+    )
+    replica_refresh: float = key(
+        values.seconds(1, 86400),
+        "Seconds between two listings of the database; more where a listing would otherwise take "
+        "over a twentieth of the time.",
+        60.0,
+    )
+    replica_deny_max_age: float = key(
+        values.seconds(0, 86400),
+        "With the database away: how old a listing may be, in seconds, to refuse whom it doesn't "
+        "have. 0: never.",
+        300.0,
+    )
+    replica_accept_max_age: float = key(
+        values.seconds(0, 31_536_000),
+        "How old a listing may be, in seconds, to accept whom it has.",
+        604_800.0,
     )
 
     listen: tuple[Listen, ...] = key(
@@ -300,11 +430,6 @@ KEYS = _declared()
 """Every key by its name, in the order of the declaration."""
 
 LATER = {
-    "schema": "named schemas come with a later version; name the table and field keys",
-    "replica": "the replica comes with a later version; every lookup asks the database",
-    "replica_refresh": "the replica comes with a later version",
-    "replica_deny_max_age": "the replica comes with a later version",
-    "replica_accept_max_age": "the replica comes with a later version",
     "notify_email": "check_user sends no mail; watch its log",
     "notify_from": "check_user sends no mail; watch its log",
     "notify_from_name": "check_user sends no mail; watch its log",

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+from check_user.address import canonical_domain
+
 T = TypeVar("T")
 
 
@@ -54,6 +56,31 @@ class Listen:
     def __str__(self) -> str:
         """Write ``DOOR ADDRESS``."""
         return f"{self.door} {self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A value of its own for one name: ``NAME VALUE``. ``line`` is the file's."""
+
+    name: str
+    value: str
+    line: int = field(default=0, compare=False)
+
+    def __str__(self) -> str:
+        """Write ``NAME VALUE``."""
+        return f"{self.name} {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyCode:
+    """An SMTP reply code and its enhanced one (RFC 3463)."""
+
+    code: int
+    enhanced: str
+
+    def __str__(self) -> str:
+        """Write ``550 5.1.1``."""
+        return f"{self.code} {self.enhanced}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +142,7 @@ def seconds(low: float, high: float) -> Type[float]:
         _between(value, low, high)
         return value
 
-    return Type("seconds", parse, lambda value: f"{value:g}")
+    return Type("seconds", parse, lambda value: f"{value:.9g}")
 
 
 def count(low: int, high: int) -> Type[int]:
@@ -219,6 +246,67 @@ def _parse_delimiters(text: str) -> str:
     return "".join(dict.fromkeys(text))
 
 
+def _parse_yes_no(text: str) -> bool:
+    if text.lower() not in ("yes", "no"):
+        raise ValueError(f"{text!r} is neither yes nor no")
+    return text.lower() == "yes"
+
+
+def _parse_named(text: str) -> Named:
+    found = re.fullmatch(r"(\S+)[ \t]+(.+)", text)
+    if not found:
+        raise ValueError(f"{text!r} is not 'NAME VALUE'")
+    return Named(found[1], found[2])
+
+
+def _parse_domain(text: str) -> str:
+    key = canonical_domain(text)
+    if key is None:
+        raise ValueError(f"{text!r} is not a domain")
+    return key
+
+
+def _parse_domains(text: str) -> tuple[str, ...]:
+    return tuple(_parse_domain(word) for word in text.replace(",", " ").split())
+
+
+def _parse_domain_delimiters(text: str) -> Named:
+    domain, _, characters = text.partition(" ")
+    return Named(_parse_domain(domain), _parse_delimiters(characters.strip()))
+
+
+REPLY_CODE = re.compile(
+    r"(?P<code>(?P<class>[245])[0-5][0-9]) (?P<enhanced>(?P=class)\.[0-9]{1,3}\.[0-9]{1,3})",
+    re.ASCII,
+)
+"""RFC 5321 4.2 and RFC 3463 2: both of one class."""
+
+
+def reply_code(*classes: int) -> Type[ReplyCode]:
+    """A reply code of one of these classes (5: refused for good), with its enhanced code."""
+
+    def parse(text: str) -> ReplyCode:
+        found = REPLY_CODE.fullmatch(text)
+        if not found or int(found["class"]) not in classes:
+            kinds = " or ".join(f"{each}xx {each}.x.x" for each in classes)
+            raise ValueError(f"{text!r} is not a reply code {kinds}, as '550 5.2.1' is")
+        return ReplyCode(int(found["code"]), found["enhanced"])
+
+    return Type("code", parse)
+
+
+def _parse_reply_text(text: str) -> str:
+    if not (text.isascii() and text.isprintable()) or len(text) > LONGEST_REPLY:
+        raise ValueError(f"must be printable ASCII of at most {LONGEST_REPLY} characters")
+    if re.search(r"[{}]", text.replace("{address}", "")):
+        raise ValueError("may name {address}, and has no other braces")
+    return _parse_name(text)
+
+
+LONGEST_REPLY = 200
+"""Characters; with an address the text stays below the 460 that a reply line has for it."""
+
+
 def _parse_name(text: str) -> str:
     if not text:
         raise ValueError("must not be empty")
@@ -234,4 +322,9 @@ SOCKET = Type("path", _parse_absolute)
 LISTEN = Type("DOOR ADDRESS", _parse_listen)
 NETWORKS = Type("networks", _parse_networks, lambda networks: ", ".join(map(str, networks)))
 MODE = Type("octal mode", _parse_mode, lambda mode: f"{mode:04o}")
+YES_NO = Type("yes | no", _parse_yes_no, lambda value: "yes" if value else "no")
 DELIMITERS = Type("characters", _parse_delimiters)
+DOMAIN_DELIMITERS = Type("DOMAIN CHARACTERS", _parse_domain_delimiters)
+DOMAINS = Type("domains", _parse_domains, ", ".join)
+NAMED = Type("NAME VALUE", _parse_named)
+REPLY_TEXT = Type("text", _parse_reply_text)

@@ -24,11 +24,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from time import perf_counter
 
 from check_user.address import Address, Domain
 from check_user.directory import Directory, Presence, Status, Step, Trace, Unavailable
+from check_user.directory.refresh import Feeder
 from check_user.directory.replica import Replica
 
 JOIN = 0.1
@@ -43,7 +45,7 @@ THERE = frozenset(
         Presence.RELAY,
     }
 )
-"""The answers that nobody has to confirm: a mail taken for somebody gone a minute ago is no harm."""
+"""Answers that nobody has to confirm: a mail taken for who was there a minute ago is no harm."""
 
 RECIPIENT = "SELECT presence FROM recipients WHERE address = ?"
 DOMAIN = "SELECT others FROM domains WHERE domain = ?"
@@ -56,29 +58,47 @@ class _Underway:
     begun: float
     waiting: list[asyncio.Future[Presence | None]] = field(default_factory=list)
 
+    def settle(self, outcome: Presence | Unavailable | None) -> None:
+        """Tell the others; None: whoever asked is gone, and they must ask for themselves."""
+        for each in self.waiting:
+            if each.done():
+                continue
+            if isinstance(outcome, Unavailable):
+                each.set_exception(outcome)
+            else:
+                each.set_result(outcome)
+
 
 class FrontDirectory:
-    """Asks ``replica``, then ``database``, which it owns; the replica it only uses.
+    """Asks ``replica``, then ``database``; owns both.
 
-    Ages are in seconds. ``note`` takes the key of a recipient that the database knows and the
-    replica doesn't.
+    ``feeder``, if there is one, keeps the replica fresh as long as this directory is open, and is
+    told whom the database knows beyond it. Ages are in seconds.
     """
 
     def __init__(
         self,
         replica: Replica,
         database: Directory,
+        feeder: Feeder | None = None,
         *,
         accept_max_age: float,
         deny_max_age: float,
-        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._replica = replica
         self._database = database
+        self._feeder = feeder
+        self._feeding: asyncio.Task[None] | None = None
         self._accept_max_age = accept_max_age
         self._deny_max_age = deny_max_age
-        self._note = note
         self._underway: dict[str, _Underway] = {}
+
+    def start(self) -> None:
+        """Follow the replica's file, and keep it fresh."""
+        self._replica.start()
+        if self._feeder is not None:
+            self._replica.damaged = self._feeder.wake
+            self._feeding = asyncio.create_task(self._feeder.run())
 
     async def find(self, address: Address, trace: Trace | None = None) -> Presence:
         """See :class:`check_user.directory.Directory`."""
@@ -92,8 +112,8 @@ class FrontDirectory:
             found = await self._confirm(address, trace)
         except Unavailable as error:
             return self._alone(error, lambda: self._replica.prove(address), address.key, trace)
-        if found is Presence.KNOWN and not self._replica.trouble:
-            self._note(address.key)
+        if found is Presence.KNOWN and self._feeder is not None and not self._replica.trouble:
+            self._feeder.note(address.key)
         return found
 
     async def find_domain(self, domain: Domain, trace: Trace | None = None) -> Presence:
@@ -122,7 +142,12 @@ class FrontDirectory:
         return Status(available, f"{database.sentence}; {sentence}")
 
     async def aclose(self) -> None:
-        """Close the database's directory."""
+        """See :class:`check_user.directory.Directory`."""
+        if self._feeding is not None:
+            self._feeding.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._feeding
+        await self._replica.aclose()
         await self._database.aclose()
 
     def _is_younger(self, limit: float) -> bool:
@@ -146,27 +171,14 @@ class FrontDirectory:
         mine = self._underway[key] = _Underway(loop.time())
         try:
             presence = await self._database.find(address)
-        except Unavailable as error:
-            for each in mine.waiting:
-                if not each.done():
-                    each.set_exception(error)
-            raise
-        except BaseException:
-            self._hand_over(mine)
+        except BaseException as error:
+            mine.settle(error if isinstance(error, Unavailable) else None)
             raise
         finally:
             if self._underway.get(key) is mine:
                 del self._underway[key]
-        for each in mine.waiting:
-            if not each.done():
-                each.set_result(presence)
+        mine.settle(presence)
         return presence
-
-    def _hand_over(self, mine: _Underway) -> None:
-        """Whoever asked is no longer there; let the others ask for themselves."""
-        for each in mine.waiting:
-            if not each.done():
-                each.set_result(None)
 
     # Without the database
 

@@ -114,12 +114,12 @@ def decide(names: Sequence[Address], facts: Facts, asked: Collection[str]) -> Fo
     found = _look(keys, facts)
     if found is not None:
         return found
-    targets = tuple(stands_for(domain, facts))
-    for target in targets:
+    targets = stands_for(domain, facts)
+    for target, serves_all in targets.items():
         if target not in asked:
             return Found(Presence.UNKNOWN, follow=target)
         there = [key.removesuffix(domain) + target for key in keys]
-        found = _look(there, facts, through=target)
+        found = _look(there, facts, target, serves_all=serves_all)
         if found is not None:
             return found
     return _for_everybody(names, facts, (domain, *targets)) or Found(Presence.UNKNOWN)
@@ -133,17 +133,26 @@ def is_ours(about: Sequence[Fact]) -> bool:
     return any(fact.state is State.ACTIVE for fact in about)
 
 
-def stands_for(domain: str, facts: Facts) -> Iterator[str]:
-    """The domains for which ``domain`` stands, each once."""
-    rows = (*facts.get(domain, ()), *facts.get(f"@{domain}", ()))
-    active = (fact.stands_for for fact in rows if fact.state is State.ACTIVE)
-    return iter(dict.fromkeys(target for target in active if target and target != domain))
+def stands_for(domain: str, facts: Facts) -> dict[str, bool]:
+    """The domains for which ``domain`` stands, and whether all that is in them serves it too.
+
+    So it is where the whole domain goes elsewhere by an alias (``@old -> @new``).
+    """
+    targets = dict.fromkeys(_targets(facts.get(domain, ())), False)
+    targets |= dict.fromkeys(_targets(facts.get(f"@{domain}", ())), True)
+    return {target: serves_all for target, serves_all in targets.items() if target != domain}
 
 
-def _look(keys: Sequence[str], facts: Facts, through: str = "") -> Found | None:
+def _targets(rows: Sequence[Fact]) -> Iterator[str]:
+    return (fact.stands_for for fact in rows if fact.stands_for and fact.state is State.ACTIVE)
+
+
+def _look(
+    keys: Sequence[str], facts: Facts, through: str = "", *, serves_all: bool = True
+) -> Found | None:
     """Steps 1 to 3; in an alias domain's target where ``through`` names it."""
     rows = {key: facts[key] for key in keys if key in facts}
-    if through:
+    if not serves_all:
         rows = {key: [fact for fact in about if fact.through] for key, about in rows.items()}
     for key, about in rows.items():
         refusals = tuple(fact for fact in about if fact.state is State.REFUSED)

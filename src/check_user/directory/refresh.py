@@ -14,8 +14,9 @@ the next one comes within RETRY seconds, as far as that allows.
 Between rounds, the recipients that the database knew and the replica didn't (:meth:`Feeder.note`)
 are written beside the generation.
 
-One process has a Feeder that runs; any other may read. The lock keeps a second writer (``check-user
-replica build``) from writing at the same time, not from writing at all.
+Every process that serves has a Feeder, and one of them does the rounds: the one that holds the lock
+``REPLICA.feeder``. When it ends, another takes over within STEP seconds. Whoever writes something,
+the others or ``check-user replica build`` too, holds ``REPLICA.lock`` meanwhile.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ from check_user.directory.replica import (
 
 SHARE = 20
 """A listing takes one part in so many of the time."""
+
+STEP = 1.0
+"""Seconds between two tries to become the one who does the rounds."""
 
 RETRY = 5.0
 """Seconds after which a round that failed is tried again."""
@@ -103,7 +107,7 @@ class Feeder:
     """Keeps the replica at ``path`` fresh from what ``open_listing`` gives.
 
     ``source`` names the database and its tables: a generation of another source is no measure of
-    loss. ``tell`` takes lines about the ordinary, ``report`` about what is wrong.
+    loss. ``report`` takes a line when something goes wrong, and when it is right again.
     """
 
     def __init__(
@@ -114,7 +118,6 @@ class Feeder:
         *,
         every: float,
         report: Report,
-        tell: Report = lambda _: None,
         clock: Clock | None = None,
     ) -> None:
         self._path = path
@@ -122,7 +125,6 @@ class Feeder:
         self._open_listing = open_listing
         self._every = every
         self._report = report
-        self._tell = tell
         self._clock = clock or Clock()
         self._thread = ThreadPoolExecutor(1, "feeder")
         self._noted: dict[str, float] = {}
@@ -130,17 +132,13 @@ class Feeder:
         self._last_trouble = ""
 
     async def run(self) -> None:
-        """Refresh for ever."""
+        """Write what is noted for ever, and do the rounds as soon as nobody else does."""
         writing = asyncio.create_task(self._write_noted())
         try:
-            await self._wait(await self._in_thread(self._until_due))
             while True:
-                begun = self._clock.seconds()
-                done = await self._try()
-                took = self._clock.seconds() - begun
-                rest = took * (SHARE - 1)
-                await asyncio.sleep(rest)
-                await self._wait((self._every if done else min(self._every, RETRY)) - took - rest)
+                with suppress(Busy, Unusable), Lock(self._path, "feeder"):
+                    await self._go_round()
+                await asyncio.sleep(STEP)
         finally:
             writing.cancel()
             with suppress(asyncio.CancelledError):
@@ -169,12 +167,12 @@ class Feeder:
             before = await self._in_thread(self._in_place)
             async with self._draft() as draft:
                 after = await self._fill(draft, before, listed, progress)
+                is_new = before is None or not _are_alike(before, after)
                 difference = None
-                if before is not None and before.source == self._source:
+                if before is not None and is_new and before.source == self._source:
                     difference = await self._in_thread(draft.compare, self._path)
                 if not accept_loss:
                     require_plausible(after, difference)
-                is_new = before is None or not _are_alike(before, after)
                 await self._in_thread(self._conclude, draft, before, after, is_new)
             meta = after if is_new or before is None else before
             return Round(meta, is_new, difference, self._clock.seconds() - listed.seconds)
@@ -190,7 +188,17 @@ class Feeder:
                 await self._fill(draft, before, self._clock.now(), progress)
                 return await self._in_thread(draft.compare, self._path)
 
-    # A round
+    # Rounds
+
+    async def _go_round(self) -> None:
+        await self._wait(await self._in_thread(self._until_due))
+        while True:
+            begun = self._clock.seconds()
+            done = await self._try()
+            took = self._clock.seconds() - begun
+            rest = took * (SHARE - 1)
+            await asyncio.sleep(rest)
+            await self._wait((self._every if done else min(self._every, RETRY)) - took - rest)
 
     async def _try(self) -> bool:
         """Do a round and tell what came of it; whether it was done."""
@@ -205,8 +213,8 @@ class Feeder:
         except (Busy, Unusable, Trouble, OSError) as error:
             self._complain(f"the replica couldn't be written: {error}")
         else:
-            if self._last_trouble or done.is_new:
-                self._tell(f"the replica: {done}")
+            if self._last_trouble:
+                self._report(f"the replica is kept fresh again: {done}")
             self._last_trouble = ""
             return True
         return False

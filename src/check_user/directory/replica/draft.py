@@ -39,7 +39,7 @@ from check_user.directory.replica.schema import (
 )
 from check_user.directory.replica.trust import Unusable, beside, give_to_owner, inspect
 
-CACHE = 16384
+CACHE = 8192
 """KiB of memory for sorting and for pages; more makes it no faster."""
 
 FIRST_MODE = 0o640
@@ -244,18 +244,23 @@ class Draft:
 
     def _prove(self, part: Part, key: bytes, content: hashlib.blake2b) -> int:
         """Write the digests of a table's ranges; add its rows to ``content``; count them."""
-        run = self._connection.execute
-        low, last, number = "", "", 0
-        _, last, count, lines = run(part.rows, (last, RANGE)).fetchone()
+        low, number = "", 0
+        lines = self._lines_after(part, "")
         while True:
-            number += count
-            content.update(f"{part.name}\n{lines or ''}\n".encode())
-            following = run(part.rows, (last, RANGE)).fetchone() if count else (None, None, 0, None)
-            high = following[0]
-            run(PROVE, (part.name, low, high, range_digest(key, part, low, high, lines or "")))
+            number += lines.count("\n") + bool(lines)
+            content.update(f"{part.name}\n{lines}\n".encode())
+            last = lines.rpartition("\n")[2].partition("\t")[0]
+            following = self._lines_after(part, last) if lines else ""
+            high = following.partition("\t")[0] or None
+            proof = range_digest(key, part, low, high, lines)
+            self._connection.execute(PROVE, (part.name, low, high, proof))
             if high is None:
                 return number
-            low, last, count, lines = following
+            low, lines = high, following
+
+    def _lines_after(self, part: Part, key: str) -> str:
+        (lines,) = self._connection.execute(part.after, (key, RANGE)).fetchone()
+        return lines or ""
 
     def _some(self, statement: str) -> Some:
         number, examples = 0, []

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from check_user.directory.replica.schema import (
@@ -29,31 +30,34 @@ def open_generation(path: Path) -> Generation:
     Raises Unusable where there is none, or one that is damaged or somebody else's.
     """
     found = identity(inspect(path))
-    try:
-        connection = connect(path)
-    except sqlite3.Error as error:
-        raise Unusable(f"{path}: {error}") from None
-    try:
+    with _telling(path), ExitStack() as opened:
+        connection = opened.enter_context(closing(connect(path)))
         meta = _verify(connection)
         (plain,) = connection.execute(PLAIN_DOMAINS).fetchone()
-        if identity(inspect(path)) != found:
-            raise Unusable("it was replaced while it was read")
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, sqlite3.Error | Unusable):
-            raise Unusable(f"{path}: {error}") from None
-        raise
+        _require_same(path, found)
+        opened.pop_all()
     return Generation(connection, meta, found, plain=bool(plain))
 
 
 def peek(path: Path) -> Meta:
     """What the file says of itself; its rows aren't read. Raises Unusable."""
     inspect(path)
+    with _telling(path), closing(connect(path)) as connection:
+        return read_meta(connection)
+
+
+@contextmanager
+def _telling(path: Path) -> Iterator[None]:
+    """Make Unusable of SQLite's errors, and name the file."""
     try:
-        with closing(connect(path)) as connection:
-            return read_meta(connection)
-    except sqlite3.Error as error:
+        yield
+    except (sqlite3.Error, Unusable) as error:
         raise Unusable(f"{path}: {error}") from None
+
+
+def _require_same(path: Path, found: Identity) -> None:
+    if identity(inspect(path)) != found:
+        raise Unusable("it was replaced while it was read")
 
 
 class Generation:

@@ -62,9 +62,8 @@ class Replica:
         self._looking = asyncio.Lock()
         self._polling: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Open what is there, if it can be used, and follow it from now on."""
-        await self.look()
+    def start(self) -> None:
+        """Follow the file from now on."""
         self._polling = asyncio.create_task(self._poll())
 
     async def aclose(self) -> None:
@@ -178,8 +177,8 @@ class Replica:
 
     async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(POLL)
             await self.look()
+            await asyncio.sleep(POLL)
 
     def _watch(self) -> None:
         """Drop a generation whose own file was written to."""

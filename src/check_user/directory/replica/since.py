@@ -18,7 +18,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -81,16 +80,15 @@ def write_since(path: Path, meta: Meta, since: Since) -> None:
         "refused": since.refused,
     }
     text = json.dumps(values, ensure_ascii=False).encode()
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.since.")
+    new = beside(path, "since.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(new, flags, 0o640)
     try:
-        with open(descriptor, "wb") as stream:
-            os.fchmod(descriptor, 0o640)
-            give_to_owner(descriptor, path.parent)
-            stream.write(_digest(text).encode() + b"\n" + text)
-        Path(name).replace(beside(path, "since"))
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        give_to_owner(descriptor, path.parent)
+        os.write(descriptor, _digest(text).encode() + b"\n" + text)
+    finally:
+        os.close(descriptor)
+    new.replace(beside(path, "since"))
 
 
 def _digest(text: bytes) -> str:

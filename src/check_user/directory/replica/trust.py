@@ -4,8 +4,9 @@
 owner can write, in a folder of which the same holds (or a sticky one, as /tmp). Root also takes
 files of the folder's owner: it looks after the service's replica.
 
-:class:`Lock` makes one process the writer: flock(2) on ``REPLICA.lock``, which ends with the
-process, however that ends.
+:class:`Lock` makes one process the writer: flock(2) on a file beside the replica, which ends with
+the process, however that ends. ``REPLICA.lock`` is held while something is written,
+``REPLICA.feeder`` by the process that lists the database for as long as it lives.
 """
 
 from __future__ import annotations
@@ -57,10 +58,13 @@ def identity(found: os.stat_result) -> Identity:
 
 
 class Lock:
-    """The right to write the replica at ``path``, until the end of a ``with`` block."""
+    """A right that one process has, until the end of a ``with`` block.
 
-    def __init__(self, path: Path) -> None:
-        self._path = beside(path, "lock")
+    By default, that to write the replica at ``path``; ``right`` is the ending of the lock's file.
+    """
+
+    def __init__(self, path: Path, right: str = "lock") -> None:
+        self._path = beside(path, right)
         self._descriptor = -1
 
     def __enter__(self) -> Lock:

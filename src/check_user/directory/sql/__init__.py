@@ -5,8 +5,9 @@ The only room that knows SQLAlchemy. From the bottom up: ``options`` (what we ar
 connection), ``templates`` and ``recipients`` (the statements), ``plans`` (whether an index serves
 them), ``catalogue`` (what the configured columns are), ``connector`` (the way to the servers),
 ``questions`` and ``pool`` (who asks when, and what if it breaks), ``lookup`` (which questions make
-an answer); beside them ``doctor`` (what ``check-user check`` says) and ``sample`` (the demo's
-database).
+an answer). ``schema_catalogue``, ``schema_template``, ``schema_opening`` and ``schema_lookup`` are
+the same for the schemas of known products. Beside them ``doctor`` (what ``check-user check`` says)
+and ``sample`` (the demo's database).
 """
 
 from __future__ import annotations
@@ -20,26 +21,28 @@ from check_user.directory.sql.lookup import SqlDirectory
 from check_user.directory.sql.options import SqlOptions, TlsOptions
 from check_user.directory.sql.pool import SOFT, Pool
 from check_user.directory.sql.sample import create_sample
+from check_user.directory.sql.schema_lookup import AddressRules, Looks, SchemaDirectory
+from check_user.directory.sql.schema_opening import read_schema
 from check_user.directory.sql.session import Opener, Session
-from check_user.directory.sql.templates import Report
+from check_user.directory.sql.templates import Report, parameters
 
 __all__ = ["SqlOptions", "TlsOptions", "create_sample", "examine", "open_directory"]
 
 
-async def open_directory(options: SqlOptions, report: Report) -> SqlDirectory:
+async def open_directory(options: SqlOptions, report: Report) -> SqlDirectory | SchemaDirectory:
     """Connect, look the configured names up, and give the directory.
 
     Raises Misconfigured (the configuration is wrong) or Unavailable (no host could be reached).
     ``report`` takes operational lines for the log.
     """
-    known: list[Catalogue] = []
+    known: list[Catalogue | Looks] = []
 
     async def prove(session: Session) -> None:
         """The real thing: every connection shows that it can answer a lookup."""
         if not known:
-            known.append(await read_catalogue(session, options))
-        statement = known[0].domain.statement(1)
-        await session.execute(statement, {"s0_0": "check-user.invalid"})
+            known.append(await _read(session, options))
+        _, values = parameters([known[0].probe])
+        await session.execute(known[0].proof.statement(1), values)
 
     timeout = options.lookup_timeout
     soft = min(SOFT, timeout / 3)
@@ -52,6 +55,19 @@ async def open_directory(options: SqlOptions, report: Report) -> SqlDirectory:
     except BaseException:
         await pool.close()
         raise
-    if not known:
-        raise Misconfigured("the database's catalogue could not be read")
-    return SqlDirectory(pool, known[0], report)
+    match known:
+        case [Catalogue() as catalogue]:
+            return SqlDirectory(pool, catalogue, report)
+        case [Looks() as looks]:
+            return SchemaDirectory(pool, looks, _rules(options), report)
+    raise Misconfigured("the database's catalogue could not be read")
+
+
+async def _read(session: Session, options: SqlOptions) -> Catalogue | Looks:
+    if options.schema is not None:
+        return await read_schema(session, options.schema, options)
+    return await read_catalogue(session, options)
+
+
+def _rules(options: SqlOptions) -> AddressRules:
+    return AddressRules(options.delimiters, options.delimiters_at, options.check_targets)

@@ -45,7 +45,7 @@ from sqlalchemy.types import NullType, TypeEngine
 from check_user.directory import Misconfigured
 from check_user.directory.sql.faults import Fault, classify, describe
 from check_user.directory.sql.options import SqlOptions
-from check_user.directory.sql.plans import uses_index
+from check_user.directory.sql.plans import PROBE, uses_index
 from check_user.directory.sql.recipients import Recipients
 from check_user.directory.sql.session import Session
 from check_user.directory.sql.templates import (
@@ -53,6 +53,8 @@ from check_user.directory.sql.templates import (
     Enabled,
     EveryDomain,
     Rows,
+    Slot,
+    Template,
     UntypedText,
     as_text,
     compared,
@@ -91,6 +93,16 @@ class Catalogue:
     every_domain: EveryDomain
     every_domain_folded: EveryDomain
     recipients: Recipients
+
+    @property
+    def proof(self) -> Template:
+        """The statement that a fresh connection must answer,"""
+        return self.domain
+
+    @property
+    def probe(self) -> Slot:
+        """and what it is asked for."""
+        return (PROBE,)
 
     @property
     def is_case_blind(self) -> bool:

@@ -58,6 +58,8 @@ async def open_listing(options: SqlOptions, report: Report, stall: float = STALL
 
     ``stall`` is in seconds. ``report`` takes operational lines for the log.
     """
+    if not options.email_table:
+        raise Misconfigured("a replica is filled from email_table and domain_table")
     catalogues: list[Catalogue] = []
     options = replace(options, lookup_timeout=LONGEST)
 
@@ -135,7 +137,7 @@ class SqlListing:
             await self._run(lambda connection: connection.exec_driver_sql(SNAPSHOT).close())
             self._in_snapshot = True
         cursor = await self._run(_begin, statement)
-        while rows := await self._run(lambda _: cursor.fetchmany(BATCH)):
+        while rows := await self._run(_fetch, cursor):
             yield rows
         await self._run(lambda _: cursor.close())
 
@@ -170,3 +172,21 @@ def _begin(connection: Connection, statement: Statement) -> Any:
     cursor = adapted.cursor(server_side=True)
     connection.dialect.do_execute(cursor, compiled.text, compiled.bind({}))
     return cursor
+
+
+def _fetch(connection: Connection, cursor: Any) -> Sequence[Row]:
+    """Fetch a batch, and hold the server back until the next one is wanted.
+
+    asyncmy's streaming cursor reads on as long as the server sends, which is faster than anybody
+    writes: ten million rows would end up in memory.
+    """
+    driver: Any = connection.connection.driver_connection
+    transport = driver._transport if connection.dialect.driver == "asyncmy" else None  # noqa: SLF001 - it has no other way to be slowed down
+    if transport is None:
+        rows: Sequence[Row] = cursor.fetchmany(BATCH)
+        return rows
+    transport.resume_reading()
+    rows = cursor.fetchmany(BATCH)
+    if rows:
+        transport.pause_reading()
+    return rows

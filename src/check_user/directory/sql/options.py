@@ -5,7 +5,10 @@ An empty string means "not given" throughout.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from check_user.directory.schemas import Schema
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,13 +29,18 @@ class SqlOptions:
 
     ``hosts`` are (name or address, port or None), tried in turn. ``lookup_timeout`` is in seconds;
     ``connections`` is the number of connections held for the whole process.
+
+    The names of tables and columns are for a directory of two tables. A ``schema`` (with the
+    site's ``schema_values``) or an ``email_query`` with a ``domain_query`` takes their place; for
+    those alone are ``delimiters`` (that may begin an extension), ``delimiters_at`` (of domains, by
+    key, that have their own) and ``check_targets`` (an alias must lead to somebody).
     """
 
     driver: str
     database: str
-    email_table: str
-    domain_table: str
-    domain_domain: str
+    email_table: str = ""
+    domain_table: str = ""
+    domain_domain: str = ""
     user: str = ""
     password: str = field(default="", repr=False)
     hosts: tuple[tuple[str, int | None], ...] = ()
@@ -46,3 +54,10 @@ class SqlOptions:
     connections: int = 4
     stored_canonical: bool = False
     lookup_timeout: float = 3.0
+    schema: Schema | None = None
+    schema_values: Mapping[str, str] = field(default_factory=dict)
+    email_query: str = ""
+    domain_query: str = ""
+    delimiters: str = ""
+    delimiters_at: Mapping[str, str] = field(default_factory=dict)
+    check_targets: bool = False

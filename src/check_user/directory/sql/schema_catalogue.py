@@ -10,12 +10,21 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, MetaData, Table, func, literal, select
-from sqlalchemy import Column as TableColumn
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    FromClause,
+    MetaData,
+    Table,
+    func,
+    literal,
+    select,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import sqltypes
 from sqlalchemy.types import TypeEngine
 
+from check_user.address import canonical_domain
 from check_user.directory import Misconfigured
 from check_user.directory.schemas import Schema
 from check_user.directory.schemas.declaration import (
@@ -40,7 +49,8 @@ class Bound:
 
     ``keys`` are the columns that are compared, ``columns`` all by the names in the declaration,
     ``where`` what the database has to compare beside the keys; ``binary`` says that a key holds
-    bytes; ``folds`` that its own ``=`` ignores case and trailing spaces.
+    bytes; ``folds`` that its own ``=`` ignores case and trailing spaces. Outside of the ``closed``
+    domains nobody is refused; None where all are.
     """
 
     source: Source
@@ -50,6 +60,12 @@ class Bound:
     where: tuple[ColumnElement[bool], ...]
     binary: bool
     folds: bool
+    closed: frozenset[str] | None = None
+
+    @property
+    def is_about_addresses(self) -> bool:
+        """Whether its rows are about addresses, not about domains alone."""
+        return isinstance(self.source, Addresses)
 
 
 async def bind(session: Session, schema: Schema, values: Mapping[str, str]) -> list[Bound]:
@@ -100,9 +116,9 @@ def _absent(source: Source, found: Mapping[str, Types]) -> str:
     needed += [target_name(source)] if target_name(source) else []
     needed += [cell.column for test in _tests(source) if not test.optional for cell in test.cells]
     for name in needed:
-        join, _, column = name.rpartition(".")
-        if not _has(found[tables[join]], column):
-            return f"table '{tables[join]}' has no column '{column}'"
+        prefix, _, column = name.rpartition(".")
+        if not _has(found[tables[prefix]], column):
+            return f"table '{tables[prefix]}' has no column '{column}'"
     return ""
 
 
@@ -152,7 +168,8 @@ async def _bind(
     keys = tuple(columns[name] for name in names)
     where = tuple(_column(columns, name) == _value(value, values) for name, value in source.where)
     binary = any(isinstance(kinds[name], sqltypes._Binary) for name in names)  # noqa: SLF001 - the only common class of BLOB and VARBINARY
-    bound = Bound(source, origin, columns, keys, where, binary, folds=False)
+    closed = _closed(source, values)
+    bound = Bound(source, origin, columns, keys, where, binary, folds=False, closed=closed)
     await _prove(session, bound)
     if binary or (isinstance(source, Domains) and source.of_addresses):
         return bound
@@ -161,7 +178,7 @@ async def _bind(
 
 def _table(name: str, types: Types) -> Table:
     schema, _, plain = name.rpartition(".")
-    columns = (TableColumn(column, UntypedText()) for column in types)
+    columns = (Column(column, UntypedText()) for column in types)
     return Table(plain, MetaData(), *columns, schema=schema or None)
 
 
@@ -177,6 +194,19 @@ def _value(value: str | bool | Constant, values: Mapping[str, str]) -> ColumnEle
         text = values[value.name]
         return literal(int(text)) if text.isascii() and text.isdigit() else literal(text)
     return literal(value)
+
+
+def _closed(source: Source, values: Mapping[str, str]) -> frozenset[str] | None:
+    listed = (
+        values[source.open_unless] if isinstance(source, Domains) and source.open_unless else "*"
+    )
+    if listed.strip() == "*":
+        return None
+    domains = {name: canonical_domain(name) for name in listed.replace(",", " ").split()}
+    wrong = [name for name, key in domains.items() if key is None]
+    if wrong:
+        raise Misconfigured(f"'{wrong[0]}' in closed_domains is not a domain")
+    return frozenset(key for key in domains.values() if key)
 
 
 def _prune(source: Source, columns: Collection[str]) -> Source:
@@ -201,7 +231,7 @@ def _pruned(tests: tuple[Test, ...], columns: Collection[str]) -> tuple[Test, ..
 
 
 async def _folds(session: Session, key: ColumnElement[Any]) -> bool:
-    table = key.table  # type: ignore[attr-defined] # a table's or an alias's column
+    table: Any = key.table
     return await folds(session, getattr(table, "element", table), key.key or "")
 
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from check_user.address import Address, Domain, parse, parse_domain
 from check_user.directory import Presence, Status, Step, Trace
 from check_user.directory.order import Fact, Facts, Found, State, decide, is_ours
+from check_user.directory.sql.plans import PROBE
 from check_user.directory.sql.pool import Pool
 from check_user.directory.sql.questions import Unstorable
 from check_user.directory.sql.schema_template import Place, merged, slot_of
@@ -54,6 +55,16 @@ class Looks:
     folded_domains: Template | None
     place: Place
     is_case_blind: bool
+
+    @property
+    def proof(self) -> Template:
+        """The statement that a fresh connection must answer,"""
+        return self.first
+
+    @property
+    def probe(self) -> Slot:
+        """and what it is asked for."""
+        return slot_of(self.place, "postmaster", PROBE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +106,7 @@ class SchemaDirectory:
         looks = self._looks
         slots = tuple(slot_of(looks.place, "", spelling) for spelling in domain.spellings)
         facts = (await self._ask(looks.domains, domain.key, slots, trace)).facts
-        if looks.folded_domains and not is_ours(facts.get(domain.key, ())):
-            facts = await self._domain_folded(domain, facts, trace)
+        facts = await self._with_domain(domain, facts, trace)
         return Presence.KNOWN if is_ours(facts.get(domain.key, ())) else Presence.FOREIGN
 
     def status(self) -> Status:
@@ -116,8 +126,7 @@ class SchemaDirectory:
         names = (address, *address.without_extension(self._delimiters(domain)))
         guess = self._targets.get(domain.key, "")
         facts = await self._rows(looks.first, names, guess, trace, folded=False)
-        if looks.folded_domains and not is_ours(facts.get(domain.key, ())):
-            facts = await self._domain_folded(domain, facts, trace)
+        facts = await self._with_domain(domain, facts, trace)
         found, facts = await self._follow(looks.first, names, facts, guess, trace)
         if looks.folded is None or found.presence is Presence.FOREIGN or found.key == address.key:
             return found, facts
@@ -134,26 +143,26 @@ class SchemaDirectory:
         trace: Trace | None,
     ) -> tuple[Found, Facts]:
         """Decide, looking into the domains for which the address's own stands, as it turns out."""
-        asked = {names[0].domain.key, guess}
+        domain = names[0].domain.key
+        asked = {domain, guess}
         folded = template is self._looks.folded
         while True:
             found = decide(names, facts, asked)
             if not found.follow:
-                self._remember(names[0].domain.key, found)
                 return found, facts
             asked.add(found.follow)
+            if len(self._targets) < REMEMBERED:
+                self._targets[domain] = found.follow
             there = await self._rows(template, names, found.follow, trace, folded=folded)
             facts = merged([Answer(found=True, facts=facts), Answer(found=True, facts=there)]).facts
 
-    def _remember(self, domain: str, found: Found) -> None:
-        if found.through and len(self._targets) < REMEMBERED:
-            self._targets[domain] = found.through
-
-    async def _domain_folded(self, domain: Domain, facts: Facts, trace: Trace | None) -> Facts:
-        assert self._looks.folded_domains is not None
-        place = self._looks.place
+    async def _with_domain(self, domain: Domain, facts: Facts, trace: Trace | None) -> Facts:
+        """Look a domain that wasn't found once more, folded, where that may find it."""
+        template, place = self._looks.folded_domains, self._looks.place
+        if template is None or is_ours(facts.get(domain.key, ())):
+            return facts
         slots = tuple(slot_of(place, "", spelling) for spelling in domain.folded_spellings)
-        answer = await self._ask(self._looks.folded_domains, domain.key, slots, trace)
+        answer = await self._ask(template, domain.key, slots, trace)
         return merged([Answer(found=True, facts=facts), answer]).facts
 
     async def _rows(

@@ -18,6 +18,7 @@ A slot has those of these values that the schema's sources need: ``anna@example.
 
 from __future__ import annotations
 
+import re
 import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -66,8 +67,12 @@ from check_user.directory.sql.templates import (
 )
 
 LONGEST_TARGET = 320
-"""Characters of a destination that are fetched: one address fits (RFC 3696, errata 1690, has 320 for
-the longest), a list of thousands isn't wanted."""
+"""Characters of a destination that are fetched: an address has 254, a list of thousands isn't
+wanted."""
+
+
+PLAIN = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~.@-]+")
+"""Values of slots that are canonical as they stand."""
 
 
 class Part(Enum):
@@ -191,7 +196,7 @@ class Branch:
         head = [cast(key, Text) for key in shown]
         head += [cast(null(), Text)] * (2 - len(head))
         rest = [cast(null(), Text)] * (width - len(cells))
-        number = literal_column(str(self.number)).label("n")
+        number: ColumnElement[Any] = literal_column(str(self.number)).label("n")
         labelled = [c.label(f"c{i}") for i, c in enumerate([*head, *cells, *rest])]
         statement = select(number, *labelled).select_from(self.bound.origin)
         return statement.where(condition, *self.bound.where).group_by(*groups)
@@ -211,7 +216,7 @@ class Branch:
             .scalar_subquery()
         )
         nothing = [cast(null(), Text)] * (width + 1)
-        number = literal_column(str(self.number)).label("n")
+        number: ColumnElement[Any] = literal_column(str(self.number)).label("n")
         return select(number, *(c.label(f"c{i}") for i, c in enumerate([one, *nothing])))
 
     def _cell(self, cell: Cell) -> ColumnElement[Any]:
@@ -296,6 +301,8 @@ class Branch:
                 return None
         enabled = self.enabled(row, now)
         relay = source.relays or (source.relay is not None and self.special(row, now))
+        if self.bound.closed is not None and key not in self.bound.closed:
+            return Fact(source.name, State.RELAY)
         if relay and (enabled or source.relay_always):
             return Fact(source.name, State.RELAY)
         return Fact(source.name, State.ACTIVE if enabled else State.DISABLED, stands_for=target)
@@ -379,7 +386,8 @@ class SchemaTemplate:
         """
         if not rows:
             return [Answer(found=False)] * len(asked)
-        wanted = frozenset(value for _, slots in asked for slot in slots for value in slot)
+        values = {value for _, slots in asked for slot in slots for value in slot}
+        wanted = frozenset(filter(PLAIN.fullmatch, values))
         facts: defaultdict[str, list[Fact]] = defaultdict(list)
         strays: list[str] = []
         now = time.time()
@@ -391,18 +399,17 @@ class SchemaTemplate:
             fact = branch.fact(row, key, now)
             if fact is not None:
                 facts[key].append(fact)
-            if key not in wanted and not _is_asked(key, wanted):
+            if key not in wanted and not _is_asked(key, values):
                 strays.append(key)
         known = dict(facts) or NO_FACTS
         return [Answer(bool(facts), tuple(strays), facts=known)] * len(asked)
 
 
-def _is_asked(key: str, wanted: Collection[str]) -> bool:
+def _is_asked(key: str, values: Collection[str]) -> bool:
     """Whether a key is the canonical form of some value that was asked for."""
-    if key.startswith("@"):
-        return _is_asked(key[1:], wanted)
-    canon = canonical if "@" in key else canonical_domain
-    return any(canon(value.removeprefix("@")) == key for value in wanted)
+    bare = key.removeprefix("@")
+    canon = canonical if "@" in bare else canonical_domain
+    return any(canon(value.removeprefix("@")) == bare for value in values)
 
 
 def merged(answers: Sequence[Answer]) -> Answer:

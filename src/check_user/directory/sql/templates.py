@@ -212,20 +212,16 @@ class Rows:
         if len(sides) == 1:
             return sides[0].in_([parameter(i, 0) for i in range(size)])
         return or_(
-            *(
-                and_(*(side == parameter(i, j) for j, side in enumerate(sides)))
-                for i in range(size)
-            )
+            *(and_(*(side == parameter(i, j) for j, side in enumerate(sides))) for i in range(size))
         )
 
     def key(self, row: Row) -> str | None:
         """The canonical key of a stored row, None where it isn't an address."""
-        parts = [row[i] for i in range(len(self.columns))]
-        if any(part is None for part in parts):
+        if len(self.columns) == 1:
+            return None if row[0] is None else canonical(as_text(row[0]))
+        if row[0] is None or row[1] is None:
             return None
-        if len(parts) == 1:
-            return canonical(as_text(parts[0]))
-        return canonical_pair(as_text(parts[0]), as_text(parts[1]))
+        return canonical_pair(as_text(row[0]), as_text(row[1]))
 
     def counts(self, row: Row) -> bool:
         """Whether the row is enabled."""
