@@ -12,6 +12,9 @@ from pathlib import Path
 
 DOMAINS = 100
 
+ABOVE = ".example"
+"""A suffix that all our domains have, for ``rcpthosts``."""
+
 LONGEST_LOAD = 200_000
 """Questions in the load. More only cost memory: each run asks for some ten thousand."""
 

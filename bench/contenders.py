@@ -1,83 +1,37 @@
-"""The contenders: whatever can be asked for some seconds, and says how it did.
-
-A contender's ``run(seconds, start)`` asks the load from its line ``start`` on, and every answer is
-checked; a wrong one raises :class:`WrongError`, and there is no result.
-"""
+"""The contenders of the doors: check_user's, the bare drivers, ``postmap``, and a null server."""
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from bench.accounts import read_load
 from bench.databases import Database
 from bench.drivers import OF_DATABASE, endless
+from bench.generator import ask, compiled, cpu_of, measured
+from bench.rounds import Contender, Measured, WrongError
 from tests.peers.check_user import CheckUser
 from tests.peers.database import DATABASE, PASSWORD, USER
 from tests.peers.process import descendants, program, wait_until
 
 DOORS = ("policy", "socketmap", "line")
 CLIENTS = (1, 16)
-ROOT = Path(__file__).parent
-TICK = 1e6 / os.sysconf("SC_CLK_TCK")
-"""Microseconds in the unit of CPU time in ``/proc/PID/stat``."""
-
-
-class WrongError(Exception):
-    """A contender gave a wrong answer, or none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """One run. Latencies are in microseconds, and so is ``cpu``: check_user's or the driver's own
-    CPU time for each answer."""
-
-    rate: float
-    p50: float | None = None
-    p99: float | None = None
-    cpu: float | None = None
-
-
-Run = Callable[[float, int], Measured]
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """``name`` says what is asked, ``database`` where that ends, ``clients`` how many ask."""
-
-    name: str
-    database: str
-    clients: int
-    run: Run
 
 
 class Generator:
-    """The load generator and the null server, compiled into ``cache``."""
+    """The load generator and the null server."""
 
-    def __init__(self, cache: Path) -> None:
-        cache.mkdir(parents=True, exist_ok=True)
-        self.loadgen = _compile("loadgen", cache)
-        self.nullserver = _compile("nullserver", cache)
-
-    def ask(
-        self, door: str, socket: Path, clients: int, load: Path, seconds: float, start: int
-    ) -> dict[str, float]:
-        """Ask at ``socket``; give what the generator says. Raises WrongError."""
-        command = [str(self.loadgen), door, str(socket), str(clients), str(seconds), str(start)]
-        with load.open() as questions:
-            done = subprocess.run(command, stdin=questions, capture_output=True, check=False)
-        if done.returncode:
-            raise WrongError(done.stderr.decode(errors="replace").strip())
-        result: dict[str, float] = json.loads(done.stdout)
-        return result
+    def __init__(self) -> None:
+        self.loadgen = compiled("loadgen")
+        self.nullserver = compiled("nullserver")
 
     def null(self, stack: ExitStack, root: Path, load: Path) -> list[Contender]:
         """Doors without anything behind them: what the generator can do at most."""
@@ -121,10 +75,9 @@ class Generator:
         door = name.partition(",")[0]
 
         def run(seconds: float, start: int) -> Measured:
-            before = service.cpu() if service else 0.0
-            result = self.ask(door, socket, clients, load, seconds, start)
-            cpu = (service.cpu() - before) / result["answers"] if service else None
-            return _measured(result, cpu)
+            arguments = [door, str(socket), str(clients), str(seconds), str(start)]
+            cpu = partial(cpu_of, service) if service else None
+            return ask(self.loadgen, arguments, load, cpu)
 
         return Contender(name, database, clients, run)
 
@@ -148,18 +101,9 @@ class Service(CheckUser):
         lines += [f"listen={door} unix:{path}" for door, path in self.sockets.items()]
         super().__init__(folder, "\n".join(lines) + "\n", self.sockets["line"])
 
-    def cpu(self) -> float:
-        """Microseconds of CPU time that all its processes have had, in the kernel too (proc(5))."""
-        return sum(_cpu(pid) for pid in (self.pid, *descendants(self.pid)))
-
     def resident(self) -> float:
         """The most memory that one process had resident at any time, in MB."""
         return max(_peak(pid) for pid in (self.pid, *descendants(self.pid)))
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK
 
 
 def _peak(pid: int) -> float:
@@ -192,7 +136,7 @@ def _bare_driver(stack: ExitStack, database: Database, load: Path, connections: 
         if not line:
             raise WrongError(f"the bare driver {driver} has ended")
         result = json.loads(line)
-        return _measured(result, result["cpu_us"])
+        return replace(measured(result), cpu=result["cpu_us"], generator=None)
 
     return Contender(driver, database.name, connections, run)
 
@@ -241,19 +185,6 @@ class Postmap:
         if answers.read_text() != right:
             raise WrongError("postmap gave other answers than it should")
         return took
-
-
-def _measured(result: dict[str, float], cpu: float | None = None) -> Measured:
-    return Measured(result["answers"] / result["seconds"], result["p50_us"], result["p99_us"], cpu)
-
-
-def _compile(name: str, cache: Path) -> Path:
-    """Compile ``name.c`` beside this file. Raises CalledProcessError."""
-    compiler = program("cc", "gcc")
-    target = cache / name
-    command = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-o", str(target)]
-    subprocess.run([*command, str(ROOT / f"{name}.c")], check=True)
-    return target
 
 
 def _kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:

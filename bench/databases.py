@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench import accounts
-from tests.peers import mariadb, postgresql
+from tests.peers import mariadb as mariadb_server
+from tests.peers import postgresql as postgresql_server
 from tests.peers.database import DatabaseServer
 
 TABLES = (
@@ -29,7 +30,11 @@ FOLDED = (
     "CREATE INDEX users_folded ON users (lower(trim(email)))",
     "CREATE INDEX domains_folded ON domains (lower(trim(domain)))",
 )
-MARIADB_OPTIONS = ("--innodb-buffer-pool-size=1G", "--query-cache-type=0")
+MARIADB_OPTIONS = (
+    "--innodb-buffer-pool-size=1G",
+    "--query-cache-type=0",
+    "--max-connections=400",
+)
 POSTGRESQL_OPTIONS = ("shared_buffers=512MB",)
 
 
@@ -45,11 +50,11 @@ class Database:
 
 def open_all(stack: ExitStack, root: Path, number: int) -> list[Database]:
     """Start and fill every database below ``root``; ``stack`` ends them."""
-    rows = _write_rows(root, number)
-    return [_sqlite(root, rows), _mariadb(stack, root, rows), _postgresql(stack, root, rows)]
+    rows = write_rows(root, number)
+    return [sqlite(root, rows), mariadb(stack, root, rows), postgresql(stack, root, rows)]
 
 
-def _write_rows(root: Path, number: int) -> dict[str, Path]:
+def write_rows(root: Path, number: int) -> dict[str, Path]:
     """One CSV file a table, which the servers read themselves."""
     files = {table: root / f"{table}.csv" for table in ("users", "domains")}
     with files["users"].open("w", newline="") as file:
@@ -61,7 +66,8 @@ def _write_rows(root: Path, number: int) -> dict[str, Path]:
     return files
 
 
-def _sqlite(root: Path, rows: dict[str, Path]) -> Database:
+def sqlite(root: Path, rows: dict[str, Path]) -> Database:
+    """Fill a file below ``root`` with ``rows``."""
     path = root / "mail.sqlite"
     with closing(sqlite3.connect(path)) as connection:
         for statement in TABLES:
@@ -76,8 +82,9 @@ def _sqlite(root: Path, rows: dict[str, Path]) -> Database:
     return Database("SQLite", sqlite3.sqlite_version, settings, str(path))
 
 
-def _mariadb(stack: ExitStack, root: Path, rows: dict[str, Path]) -> Database:
-    template = mariadb.Template(_folder(root, "mt"))
+def mariadb(stack: ExitStack, root: Path, rows: dict[str, Path]) -> Database:
+    """Start MariaDB below ``root`` and fill it with ``rows``."""
+    template = mariadb_server.Template(_folder(root, "mt"))
     server = template.server(_folder(root, "m"), options=MARIADB_OPTIONS)
     _start(stack, server)
     for table, file in rows.items():
@@ -88,8 +95,9 @@ def _mariadb(stack: ExitStack, root: Path, rows: dict[str, Path]) -> Database:
     return Database("MariaDB", version, settings, str(server.socket))
 
 
-def _postgresql(stack: ExitStack, root: Path, rows: dict[str, Path]) -> Database:
-    template = postgresql.Template(_folder(root, "pt"))
+def postgresql(stack: ExitStack, root: Path, rows: dict[str, Path]) -> Database:
+    """Start PostgreSQL below ``root`` and fill it with ``rows``."""
+    template = postgresql_server.Template(_folder(root, "pt"))
     server = template.server(_folder(root, "p"), options=POSTGRESQL_OPTIONS)
     _start(stack, server)
     for table, file in rows.items():

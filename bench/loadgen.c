@@ -3,9 +3,9 @@
  *     loadgen DOOR SOCKET CLIENTS SECONDS START < QUESTIONS
  *
  * DOOR is policy, socketmap (map "recipients") or line; SOCKET is the door's unix socket. QUESTIONS
- * are lines "K ADDRESS" (known) or "U ADDRESS" (unknown). Each client asks one question, waits for
- * the whole answer, compares it with what it must be, and asks the next; the clients share the
- * list, which begins at line START (modulo its length) and begins anew at its end.
+ * are those of load.h. Each client asks one, waits for the whole answer, compares it with what it
+ * must be, and asks the next; the clients share the list, which begins at line START (modulo its
+ * length) and begins anew at its end.
  *
  * A policy request has the attributes that Postfix 3.7 sends for a mail over TCP (about 450 octets).
  *
@@ -16,26 +16,16 @@
  */
 
 #include <errno.h>
-#include <stdbool.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { MOST_CLIENTS = 1024, ANSWER_LIMIT = 1024, REQUEST_LIMIT = 2048, SILENCE_MS = 10000 };
+#include "load.h"
+
+enum { ANSWER_LIMIT = 1024, REQUEST_LIMIT = 2048 };
 
 enum door { POLICY, SOCKETMAP, LINE };
-
-struct question {
-    bool known;
-    const char *address;
-};
 
 struct client {
     int socket;
@@ -45,24 +35,6 @@ struct client {
     char answer[ANSWER_LIMIT];
 };
 
-struct latencies {
-    uint32_t *nanoseconds;
-    size_t count, room;
-};
-
-static void die(const char *what, const char *detail)
-{
-    fprintf(stderr, "loadgen: %s: %s\n", what, detail);
-    exit(1);
-}
-
-static uint64_t now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
 static enum door door_of(const char *name)
 {
     static const char *const names[] = {"policy", "socketmap", "line"};
@@ -71,33 +43,6 @@ static enum door door_of(const char *name)
             return (enum door)door;
     die("no such door", name);
     return LINE;
-}
-
-/* Reads all of standard input into QUESTIONS; gives their number. */
-static size_t read_questions(struct question **questions)
-{
-    size_t count = 0, room = 0, size = 0;
-    char *line = NULL;
-    ssize_t length;
-    *questions = NULL;
-    while ((length = getline(&line, &size, stdin)) > 0) {
-        if (line[length - 1] == '\n')
-            line[--length] = 0;
-        if (length < 3 || length > 256 || line[1] != ' ' || (line[0] != 'K' && line[0] != 'U'))
-            die("a question is K ADDRESS or U ADDRESS, not", line);
-        if (count == room) {
-            room = room ? 2 * room : 65536;
-            *questions = realloc(*questions, room * sizeof **questions);
-        }
-        char *address = strdup(line + 2);
-        if (!*questions || !address)
-            die("questions", "no memory");
-        (*questions)[count++] = (struct question){line[0] == 'K', address};
-    }
-    free(line);
-    if (!count)
-        die("questions", "there are none");
-    return count;
 }
 
 static int connect_to(const char *path)
@@ -178,51 +123,11 @@ static bool answered(enum door door, struct client *client)
     client->length += (size_t)got;
     size_t whole = (size_t)write_expected(door, client->asked, expected);
     if (client->length > whole || memcmp(client->answer, expected, client->length) != 0) {
-        fprintf(stderr, "loadgen: wrong answer for %s: %.*s\n", client->asked->address,
+        fprintf(stderr, "wrong answer for %s: %.*s\n", client->asked->address,
                 (int)client->length, client->answer);
         exit(1);
     }
     return client->length == whole;
-}
-
-static void note(struct latencies *latencies, uint64_t nanoseconds)
-{
-    if (latencies->count == latencies->room) {
-        latencies->room = latencies->room ? 2 * latencies->room : 65536;
-        latencies->nanoseconds =
-            realloc(latencies->nanoseconds, latencies->room * sizeof *latencies->nanoseconds);
-        if (!latencies->nanoseconds)
-            die("latencies", "no memory");
-    }
-    uint32_t kept = nanoseconds > UINT32_MAX ? UINT32_MAX : (uint32_t)nanoseconds;
-    latencies->nanoseconds[latencies->count++] = kept;
-}
-
-static int ascending(const void *left, const void *right)
-{
-    uint32_t a = *(const uint32_t *)left, b = *(const uint32_t *)right;
-    return (a > b) - (a < b);
-}
-
-static double cpu_microseconds(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1e6 +
-           (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
-}
-
-static void report(struct latencies *latencies, double seconds, double cpu)
-{
-    size_t count = latencies->count;
-    if (!count)
-        die("answers", "there were none");
-    qsort(latencies->nanoseconds, count, sizeof *latencies->nanoseconds, ascending);
-    printf("{\"answers\": %zu, \"seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f, "
-           "\"max_us\": %.1f, \"cpu_us\": %.2f}\n",
-           count, seconds, latencies->nanoseconds[count / 2] / 1e3,
-           latencies->nanoseconds[count * 99 / 100] / 1e3,
-           latencies->nanoseconds[count - 1] / 1e3, cpu / (double)count);
 }
 
 int main(int argc, char **argv)
@@ -234,9 +139,7 @@ int main(int argc, char **argv)
     double seconds = atof(argv[4]);
     if (clients < 1 || clients > MOST_CLIENTS || seconds <= 0)
         die("usage", "CLIENTS is 1 to 1024, SECONDS is above 0");
-    struct question *questions;
-    size_t count = read_questions(&questions);
-    size_t next = strtoull(argv[5], NULL, 10) % count;
+    struct questions questions = read_questions(argv[5]);
 
     static struct client all[MOST_CLIENTS];
     int poll = epoll_create1(0);
@@ -251,8 +154,8 @@ int main(int argc, char **argv)
     double cpu = cpu_microseconds();
     uint64_t begun = now(), end = begun + (uint64_t)(seconds * 1e9), last = begun;
     int open = clients;
-    for (int i = 0; i < clients; i++, next = (next + 1) % count)
-        ask(door, &all[i], &questions[next]);
+    for (int i = 0; i < clients; i++)
+        ask(door, &all[i], next_question(&questions));
     while (open) {
         struct epoll_event events[MOST_CLIENTS];
         int ready = epoll_wait(poll, events, clients, SILENCE_MS);
@@ -265,14 +168,13 @@ int main(int argc, char **argv)
             last = now();
             note(&latencies, last - client->begun);
             if (last < end) {
-                ask(door, client, &questions[next]);
-                next = (next + 1) % count;
+                ask(door, client, next_question(&questions));
             } else {
                 close(client->socket);
                 open--;
             }
         }
     }
-    report(&latencies, (double)(last - begun) / 1e9, cpu_microseconds() - cpu);
+    report(&latencies, latencies.count, (double)(last - begun) / 1e9, cpu_microseconds() - cpu);
     return 0;
 }

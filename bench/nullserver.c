@@ -1,12 +1,18 @@
 /* A door without anything behind it: what the load generator can do at most.
  *
  *     nullserver DOOR SOCKET
+ *     nullserver smtp PORT
  *
- * One thread. Every read is taken for one whole question, which a client in lock step makes true;
- * an address that begins with "nobody" is unknown, any other known. Serves until it is ended.
+ * One thread. Every read is taken for one whole question, or for whole lines of SMTP, which a client
+ * makes true that waits for its answers; an address that begins with "nobody" is unknown, any other
+ * known. Serves until it is ended.
  */
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +21,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { EVENTS = 1024, QUESTION_LIMIT = 4096 };
+enum { EVENTS = 1024, QUESTION_LIMIT = 32768 };
 
 static void die(const char *what)
 {
@@ -30,6 +36,17 @@ static int listen_at(const char *path)
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1024) < 0)
         die(path);
+    return fd;
+}
+
+static int listen_on(const char *port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)atoi(port))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0), on = 1;
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) < 0 ||
+        bind(fd, (struct sockaddr *)&address, sizeof address) < 0 || listen(fd, 1024) < 0)
+        die(port);
     return fd;
 }
 
@@ -59,13 +76,28 @@ static int write_answer(char door, char *question, char *answer, size_t room)
                     door == 'p' ? "action=550 5.1.1" : "DENY", address, door == 'p' ? "\n\n" : "\n");
 }
 
+/* Writes the replies to whole lines of SMTP; gives their length. */
+static int write_replies(const char *lines, char *replies, size_t room)
+{
+    static const char unknown[] = "RCPT TO:<nobody";
+    int length = 0;
+    for (const char *end; (end = strchr(lines, '\n')); lines = end + 1)
+        length += snprintf(replies + length, room - (size_t)length, "%s\r\n",
+                           strncmp(lines, unknown, sizeof unknown - 1) == 0
+                               ? "550 5.1.1 Address doesn't exist on this server"
+                               : "250 2.1.5 OK");
+    return length;
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
-        fputs("nullserver DOOR SOCKET\n", stderr);
+        fputs("nullserver DOOR SOCKET | nullserver smtp PORT\n", stderr);
         return 2;
     }
-    int listening = listen_at(argv[2]);
+    static const char greeting[] = "220 null ESMTP\r\n";
+    bool smtp = strcmp(argv[1], "smtp") == 0;
+    int listening = smtp ? listen_on(argv[2]) : listen_at(argv[2]);
     int poll = epoll_create1(0);
     watch(poll, listening);
     for (;;) {
@@ -74,14 +106,18 @@ int main(int argc, char **argv)
         for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
             if (fd == listening) {
-                watch(poll, accept(listening, NULL, NULL));
+                fd = accept(listening, NULL, NULL);
+                watch(poll, fd);
+                if (smtp)
+                    send(fd, greeting, sizeof greeting - 1, MSG_NOSIGNAL);
                 continue;
             }
             char question[QUESTION_LIMIT], answer[QUESTION_LIMIT];
             ssize_t got = recv(fd, question, sizeof question - 1, 0);
             if (got > 0) {
                 question[got] = 0;
-                int length = write_answer(argv[1][0], question, answer, sizeof answer);
+                int length = smtp ? write_replies(question, answer, sizeof answer)
+                                  : write_answer(argv[1][0], question, answer, sizeof answer);
                 if (send(fd, answer, (size_t)length, MSG_NOSIGNAL) == length)
                     continue;
             }

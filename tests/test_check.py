@@ -11,7 +11,7 @@ import pytest
 from check_user.address import Address, Domain
 from check_user.check import Check, Decision
 from check_user.directory import Presence, Status, Trace, Unavailable
-from check_user.verdict import FAULT, MALFORMED, Action, Reason, Verdict
+from check_user.verdict import FAULT, MALFORMED, Action, Reason, Replies, Reply, Verdict
 
 TIMEOUT = 0.2
 
@@ -259,3 +259,108 @@ async def test_a_fault_on_the_way_to_a_base() -> None:
             return await super().find(address, trace)
 
     assert await reason(Failing(), "anna+a@x.example", "+") is Reason.FAULT
+
+
+REPLIES = {
+    Presence.DISABLED: (Action.DENY, Reason.DISABLED, 550, "5.2.1"),
+    Presence.REFUSED: (Action.DENY, Reason.REFUSED, 550, "5.7.1"),
+    Presence.BUSY: (Action.DENYSOFT, Reason.BUSY, 450, "4.2.1"),
+    Presence.FULL: (Action.DENYSOFT, Reason.FULL, 452, "4.2.2"),
+}
+
+
+@dataclass
+class Saying(Memory):
+    """A directory that says one thing of every address."""
+
+    presence: Presence = Presence.UNKNOWN
+
+    async def find(self, address: Address, trace: Trace | None = None) -> Presence:
+        return self.presence
+
+
+@pytest.mark.parametrize("presence", REPLIES)
+async def test_each_reason_has_its_reply(presence: Presence) -> None:
+    """Disabled, refused, busy and full have codes and texts of their own, with the address in them;
+    the log gets the reason's word."""
+    decision = await decide(Saying(presence=presence), "Anna@x.example")
+    verdict = decision.verdict
+    said = (verdict.action, verdict.reason, verdict.code, verdict.enhanced)
+    assert said == REPLIES[presence]
+    assert "'anna@x.example'" in verdict.text
+    assert decision.source == presence.value
+
+
+@pytest.mark.parametrize("presence", [Presence.BASE, Presence.ALIAS_DOMAIN, Presence.CATCH_ALL,
+                                      Presence.RELAY])  # fmt: skip
+async def test_every_way_of_being_there_is_known(presence: Presence) -> None:
+    """To the mail server all are known; the log says which it was."""
+    decision = await decide(Saying(presence=presence), "anna@x.example")
+    assert decision.verdict.reason is Reason.KNOWN
+    assert decision.verdict.action is Action.DECLINED
+    assert decision.source == presence.value
+
+
+async def test_a_postmaster_is_never_refused_for_good() -> None:
+    """Not even a disabled or refused one; a busy one is told to come back."""
+    for presence, reason in (
+        (Presence.DISABLED, Reason.KNOWN),
+        (Presence.REFUSED, Reason.KNOWN),
+        (Presence.BUSY, Reason.BUSY),
+    ):
+        found = await decide(Saying(presence=presence), "postmaster@x.example")
+        assert found.verdict.reason is reason
+
+
+async def test_replies_are_the_sites_own() -> None:
+    """A site's code decides between for good, for now and not at all; its text has the address, and
+    a brace in an address is no field."""
+    replies = Replies(
+        unknown=Reply(450, "4.1.1", "no {address}"), disabled=Reply(250, "2.1.5", "fine")
+    )
+    check = Check(memory(), timeout=TIMEOUT, replies=replies)
+    verdict = (await check.recipient("{0}{address}@x.example")).verdict
+    assert verdict.action is Action.DENYSOFT
+    assert verdict.text == "no {0}{address}@x.example"
+    check = Check(Saying(presence=Presence.DISABLED), timeout=TIMEOUT, replies=replies)
+    assert (await check.recipient("a@x.example")).verdict.reason is Reason.KNOWN
+
+
+async def test_a_dry_run_refuses_nobody() -> None:
+    """In a dry run the answer is that of nobody asked, faults and malformed addresses included,
+    and the decision holds what would have been said; known and foreign are as ever."""
+    check = Check(memory("anna@x.example"), timeout=TIMEOUT, dry_run=True)
+    for text, noted in (("bert@x.example", "550 5.1.1"), ("a b@x", "553 5.1.3")):
+        decision = await check.recipient(text)
+        assert (decision.verdict.action, decision.verdict.reason) == (
+            Action.DECLINED,
+            Reason.KNOWN,
+        )
+        assert f"dry run, else {noted}" in decision.cause
+    assert (await check.recipient("anna@x.example")).cause == ""
+    assert (await check.recipient("anna@y.example")).verdict.reason is Reason.FOREIGN
+    away = Check(Memory(failure=Unavailable("away")), timeout=TIMEOUT, dry_run=True)
+    decision = await away.recipient("anna@x.example")
+    assert decision.verdict.action is Action.DECLINED
+    assert "451 4.4.3" in decision.cause
+    assert "away" in decision.cause
+
+
+async def test_a_dry_run_of_some_domains() -> None:
+    """With domains named, only their recipients are let through."""
+    directory = Memory(domains=frozenset({"x.example", "y.example"}))
+    check = Check(directory, timeout=TIMEOUT, dry_run_at={"y.example"})
+    assert (await check.recipient("a@x.example")).verdict.action is Action.DENY
+    assert (await check.recipient("a@y.example")).verdict.action is Action.DECLINED
+
+
+async def test_delimiters_of_a_domain() -> None:
+    """A domain may have delimiters of its own, or none."""
+    directory = Memory(frozenset({"anna@x.example", "anna@y.example"}),
+                       frozenset({"x.example", "y.example"}))  # fmt: skip
+    check = Check(directory, timeout=TIMEOUT, delimiters="+", delimiters_at={"y.example": "-"})
+    for text, reason in (
+        ("anna+a@x.example", Reason.KNOWN), ("anna-a@x.example", Reason.UNKNOWN),
+        ("anna+a@y.example", Reason.UNKNOWN), ("anna-a@y.example", Reason.KNOWN),
+    ):  # fmt: skip
+        assert (await check.recipient(text)).verdict.reason is reason, text

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from check_user.directory.sql import create_sample
 
@@ -68,7 +69,7 @@ class Serving:
         self._notify.settimeout(20)
         self._environment = {**os.environ, "NOTIFY_SOCKET": str(path), **(environment or {})}
 
-    def __enter__(self) -> Serving:
+    def __enter__(self) -> Self:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 self.command,

@@ -7,14 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.contrib.sites import below, recipe
 from tests.peers.check_user import CheckUser, StartCheckUser
 from tests.peers.mariadb import MariaDB
 from tests.peers.qpsmtpd import ARGUMENTS, Qpsmtpd, StartHost
 
 DATA = Path(__file__).parents[1] / "data" / "qpsmtpd-2007"
-CONTRIB = Path(__file__).parents[2] / "contrib" / "qpsmtpd"
-SOCKET = "/run/check_user/line.sock"
-"""The path in ``contrib/qpsmtpd/plugins``, once."""
 
 
 @pytest.fixture
@@ -54,7 +52,7 @@ def start_check_user(accounts: MariaDB, peer_folder: Path) -> Iterator[StartChec
 
 @pytest.fixture(params=sorted(ARGUMENTS))
 def start_host(request: pytest.FixtureRequest, peer_folder: Path) -> Iterator[StartHost]:
-    """Start qpsmtpd with what ``contrib/qpsmtpd`` says, the socket's path put in.
+    """Start qpsmtpd with its recipe.
 
     ``before`` is a further plugin, called before check_user.
     """
@@ -63,12 +61,11 @@ def start_host(request: pytest.FixtureRequest, peer_folder: Path) -> Iterator[St
     def start(
         socket: Path, arguments: str = "", *, before: Path | None = None, logger: bool = False
     ) -> Qpsmtpd:
-        plugins = (CONTRIB / "plugins").read_text()
-        assert plugins.count(SOCKET) == 1
-        plugins = plugins.replace(SOCKET, f"{socket} {arguments}".rstrip())
-        folder = peer_folder / f"host{len(started)}"
-        folder.mkdir()
-        files = [CONTRIB / "check_user"]
+        folder = below(peer_folder, f"host{len(started)}")
+        made = recipe(folder, "qpsmtpd", f"line unix:{socket}")
+        line = f"check_user socket {socket}"
+        plugins = (made / "plugins").read_text().replace(line, f"{line} {arguments}".rstrip())
+        files = [made / "check_user"]
         if before is not None:
             files.append(before)
             plugins = f"{before.name}\n{plugins}"

@@ -1,331 +1,266 @@
-"""Every mail server at once, with every door that it can ask, before one check_user.
+"""What every mail server says to every recipient, beside what the check says: docs/matrix.md.
 
-``python -m tests.contrib.matrix`` writes docs/matrix.md; the tests see the same and compare.
+``python -m tests.contrib.matrix`` writes the page; a test compares it with what is seen.
 """
 
 from __future__ import annotations
 
+import re
+import shutil
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from functools import cache, partial
 from pathlib import Path
-from typing import NamedTuple
 
-from check_user.app.asking import asking
-from check_user.config import load
 from check_user.verdict import Action, Reason, Verdict
-from tests.contrib.recipients import ACCOUNTS, KNOWN, RECIPIENTS, UNKNOWN, MailServer
-from tests.contrib.sites import PATIENCE, SITES, Site, below, running
-from tests.peers.check_user import CheckUser
-from tests.peers.mariadb import MariaDB
-from tests.peers.process import free_port, wait_until
-from tests.peers.scripted_door import GARBAGE as LINES
-from tests.peers.smtp import OUR_DOMAINS, OUTSIDER, RELAY_CLIENT, Session
-from tests.peers.stranger import Respond, Stranger
+from tests.contrib.field import FAULTS, GATEWAY, Field, Reply, Seen, octets, recipients
+from tests.contrib.recipients import RECIPIENTS
+from tests.contrib.sites import PATIENCE, Site
+from tests.peers.fixtures import below
+from tests.peers.mariadb import Template
+from tests.peers.smtp import OUTSIDER, RELAY_CLIENT
 
-GATEWAY = "check_user's own"
-CLIENTS = (OUTSIDER, RELAY_CLIENT)
-FAULTS = ("killed", "hung", "garbage", "database killed", "database frozen", "restarted")
+PAGE = Path(__file__).parents[2] / "docs" / "matrix.md"
 
-SLOW = 10.0
-"""Seconds; who waits longer is made to wait seldom."""
+INTRODUCTION = """\
+# Every mail server, every door
 
-GARBAGE = [
-    *LINES,
-    b"DENY",
-    b"DENY no\nDENY no\n",
-    b"DECLINED known",
-    b"DECLINED known\nDENY no\n",
-    b"\0",
-    b"9:WHATEVER ,",
-    b"13:PERM whatever,",
-    b"3:OK ,",
-    b"10:OK REJECT ,",
-    b"6:OK DUN",
-    b"200\n",
-    b"700 known\n",
-    b"\0\0\0\x01c",
-    b"\0\0\0\x01a",
-    b"\x7f\xff\xff\xff",
-    b"HTTP/1.1 200 OK\r\n\r\n",
-    b"220 mx.example ESMTP\r\n",
-    b"",
-]
-"""What is no answer, whoever reads it; ``b""`` closes without a word."""
+What real mail servers say to RCPT when they are set up by `check-user recipe` and ask one
+check_user. Made from what the tests see, by `python -m tests.contrib.matrix`; do not edit by hand.
 
-SETTINGS = """\
-driver=mysql
-database=maildb
-socket={database}
-user=check_user
-passwd=secret
-email_table=emailtable
-email_user=local_part
-email_domain=domain
-email_enabled=is_enabled
-email_enabled_value=yes
-domain_table=domaintable
-domain_domain=domain
-recipient_delimiter=+
-bounce_forms=srs, batv
-socket_mode=0666
-smtp_max_unknown=10000
-smtp_max_errors=10000
-log_level=warning
+`ours.example` and `bücher.example` (`xn--bcher-kva.example`) are ours, in the database and in every
+mail server's own list of domains; `mx.example` is the mail server's name. The configuration has
+`recipient_delimiter=+` and `bounce_forms=srs, batv`.
+"""
+
+OUTSIDERS = """\
+## A client from outside
+
+The column *check* is check_user's own verdict. A foreign recipient, to whom the check has no
+objection, is refused by the mail server's own rules about relaying. A refusal marked with ° is for
+good, as the check's is, and in the mail server's own words: it didn't ask, or doesn't pass on what
+it was told. A number is that of a note below the tables.
+"""
+
+RELAYING = """\
+## A client that may relay
+
+Foreign recipients are left to the mail server, which takes them. All others get what they get from
+outside.
+"""
+
+BROKEN = """\
+## What breaks
+
+What recipients get meanwhile, and how long that takes: an unknown one in a session that has begun,
+and (but where that takes half a minute) a known one in a new session. Nobody is accepted, and
+nobody refused for good; within two seconds after all is well again answers are right again.
+*garbage* is some thirty kinds of answers that are none, from somebody else at the door.
+*restarted* is about the next recipient of a session: refused for good, as he should be, or for now;
+a new session has right answers at once.
 """
 
 
-class Reply(NamedTuple):
-    """A server's reply to RCPT; code 0: none came, in as long as we waited."""
-
-    code: int
-    text: str
-
-    def __str__(self) -> str:
-        """The code, and the enhanced status code where there is one (RFC 3463)."""
-        first = self.text.split(" ", 1)[0]
-        is_enhanced = first.replace(".", "").isdigit() and first.count(".") == 2
-        return f"{self.code} {first}" if is_enhanced else str(self.code)
-
-
 @dataclass(frozen=True)
-class Seen:
-    """What came of a fault: the replies to recipients, and the longest that one took."""
+class Note:
+    """Why some servers (by how their names begin) treat some recipients otherwise."""
 
-    replies: tuple[Reply, ...]
-    seconds: float
-
-    @property
-    def codes(self) -> set[int]:
-        return {reply.code for reply in self.replies}
+    text: str
+    servers: tuple[str, ...]
+    recipients: Collection[str | bytes]
 
 
-class Gateway(NamedTuple):
-    """check_user's own SMTP server."""
+MAPS = ("postfix socketmap", "postfix tcp_table")
+LONG_ONES = [each for each in RECIPIENTS["Bounces"] if len(octets(each).split(b"@")[0]) > 64]
 
-    port: int
-
-
-class Field:
-    """All of them, running. What was observed is kept."""
-
-    def __init__(self, folder: Path, database: MariaDB) -> None:
-        self.database = database
-        database.execute(ACCOUNTS)
-        self._pool = ThreadPoolExecutor(3 * len(SITES))
-        folders = [below(folder, str(number)) for number in range(len(SITES))]
-        made = self._pool.map(lambda make, where: make(where), SITES.values(), folders)
-        self.sites = dict(zip(SITES, made, strict=True))
-        self.gateway = Gateway(free_port())
-        self.servers: dict[str, MailServer] = {
-            **{name: site.server for name, site in self.sites.items()},
-            GATEWAY: self.gateway,
-        }
-        own = below(folder, "check_user")
-        line = own / "line.sock"
-        doors = [site.door for site in self.sites.values()]
-        doors += [f"line unix:{line}", f"smtp inet:127.0.0.1:{self.gateway.port}"]
-        settings = SETTINGS.format(database=database.socket)
-        settings += "".join(f"listen={door}\n" for door in doors)
-        files = {
-            "plugins": f"check_user\nrcpt_ok\nqueue/maildir {own}/mail\n",
-            "rcpthosts": "\n".join(OUR_DOMAINS),
-            "me": "mx.example",
-            "relayclients": RELAY_CLIENT,
-        }
-        for name, text in files.items():
-            (own / name).write_text(text)
-        self.check_user = CheckUser(own, settings, line)
-        self.replies = cache(self._replies)
-        self.after = cache(self._after)
-
-    @contextmanager
-    def running(self) -> Iterator[Field]:
-        """Start all, and stop them."""
-        with ExitStack() as stack:
-            stack.enter_context(self._pool)
-            stack.enter_context(running(self.check_user))
-            for site in self.sites.values():
-                stack.callback(site.server.stop)
-            list(self._pool.map(lambda site: site.server.start(), self.sites.values()))
-            yield self
-
-    def verdicts(self) -> list[Verdict]:
-        """What the check itself says to each recipient, in the order of RECIPIENTS."""
-        with asking(load(self.check_user.file), print) as ask:
-            texts = [octets(each).decode("utf-8", "surrogateescape") for each in recipients()]
-            return [future.result().decision.verdict for future in list(map(ask, texts))]
-
-    def _replies(self, client: str) -> dict[str, list[Reply]]:
-        """What each server says to each recipient."""
-        ask = partial(ask_all, source=client)
-        return dict(zip(self.servers, self._pool.map(ask, self.servers.values()), strict=True))
-
-    def _after(self, fault: str) -> dict[str, Seen]:
-        """What each server says after a fault."""
-        return Faults(self, self._pool).see(fault)
+NOTES = (
+    Note(
+        "It refuses a dot at a domain's end, which RFC 5321 doesn't have.",
+        ("exim", "opensmtpd", "haraka", "qpsmtpd"),
+        ["known@ours.example."],
+    ),
+    Note(
+        "OpenSMTPD 6.8 refuses local parts in quotes.",
+        ("opensmtpd",),
+        [each for group in RECIPIENTS.values() for each in group if octets(each)[:1] == b'"'],
+    ),
+    Note(
+        "It takes `postmaster` without a domain for one at its own name, and that for foreign.",
+        ("opensmtpd", "haraka"),
+        ["postmaster", "Postmaster"],
+    ),
+    Note(
+        "Haraka refuses local parts of more than 64 octets, some of them with a `+` aside.",
+        ("haraka",),
+        LONG_ONES,
+    ),
+    Note(
+        "It has no SMTPUTF8, and refuses what isn't ASCII in a local part, in a domain, or both. "
+        "(Postfix with tables: the recipe switches it off, since Postfix folds a table's keys.)",
+        (*MAPS, "sendmail", "opensmtpd"),
+        RECIPIENTS["UTF-8"],
+    ),
+    Note(
+        "qpsmtpd takes no domain that isn't ASCII.",
+        ("qpsmtpd",),
+        [each for each in RECIPIENTS["UTF-8"] if not str(each).endswith("@ours.example")],
+    ),
+    Note(
+        "It drops the blank, and asks about `known@ours.example`.",
+        ("postfix policy", *MAPS, "sendmail socketmap"),
+        ["known @ours.example"],
+    ),
+    Note(
+        "The mail server's own address or name, whose users check_user doesn't know: it is for the "
+        "mail server to say who is there. `%` and `!` mean nothing to it.",
+        ("postfix", "exim", "qpsmtpd", GATEWAY),
+        ["known@[127.0.0.1]", *(each for each in RECIPIENTS["Routes"] if "@mx" in str(each))],
+    ),
+    Note(
+        "It takes no address literals.",
+        ("exim",),
+        ["known@[127.0.0.1]"],
+    ),
+    Note(
+        "It takes no names without a domain, from nobody, `postmaster` aside.",
+        ("exim", "sendmail", "opensmtpd", "haraka", "qpsmtpd"),
+        RECIPIENTS["Without a domain"],
+    ),
+    Note(
+        "It takes no routes to its own name, from nobody.",
+        ("sendmail",),
+        RECIPIENTS["Routes"],
+    ),
+)
 
 
-def recipients() -> list[str | bytes]:
-    """All of them."""
-    return [each for group in RECIPIENTS.values() for each in group]
+def expected(verdict: Verdict, client: str) -> int:
+    """The class of the reply that the check's verdict should lead to."""
+    if verdict.action is Action.DENYSOFT:
+        return 4
+    if verdict.action is Action.DENY:
+        return 5
+    return 5 if verdict.reason is Reason.FOREIGN and client == OUTSIDER else 2
 
 
-def octets(recipient: str | bytes) -> bytes:
-    return recipient.encode() if isinstance(recipient, str) else recipient
+def note_for(server: str, recipient: str | bytes) -> int | None:
+    """The number of the first note about both."""
+    for number, note in enumerate(NOTES, 1):
+        if server.startswith(note.servers) and recipient in note.recipients:
+            return number
+    return None
 
 
-def ask_all(server: MailServer, source: str) -> list[Reply]:
-    """Ask about every recipient; a server that has enough of a session gets another one."""
-    replies: list[Reply] = []
-    with ExitStack() as stack:
-        session = begin(stack, server, source)
-        for recipient in recipients():
-            reply = rcpt(session, recipient)
-            if reply.code in (0, 421):
-                session = begin(stack, server, source)
-                reply = rcpt(session, recipient)
-            replies.append(reply)
-    return replies
+def is_own_refusal(site: Site | None, verdict: Verdict, reply: Reply) -> bool:
+    """Whether the mail server refuses in words of its own what the check refuses."""
+    if verdict.action is not Action.DENY or reply.code // 100 != 5:
+        return False
+    if site is not None and not site.passes_codes:
+        return False
+    return not str(reply).endswith(f" {verdict.enhanced}")
 
 
-def begin(
-    stack: ExitStack, server: MailServer, source: str = OUTSIDER, sender: str = "s@client.example"
-) -> Session:
-    """A session after MAIL."""
-    session = stack.enter_context(Session(server.port, source, PATIENCE))
-    session.mail(sender)
-    return session
+def page(field: Field) -> str:
+    """The whole of docs/matrix.md."""
+    parts = [INTRODUCTION, OUTSIDERS, *_table(field, OUTSIDER)]
+    parts += [RELAYING, *_table(field, RELAY_CLIENT), _notes(), BROKEN, *_faults(field)]
+    return "\n".join(parts)
 
 
-def rcpt(session: Session, recipient: str | bytes) -> Reply:
-    """The reply; code 0 when the session was closed, or nothing came."""
+def _table(field: Field, client: str) -> Iterator[str]:
+    replies = field.replies(client)
+    said = dict(zip(recipients(), enumerate(field.verdicts()), strict=True))
+    yield f"| recipient | check | {' | '.join(replies)} |"
+    yield f"| --- | --- | {' | '.join('---' for _ in replies)} |"
+    for title, group in RECIPIENTS.items():
+        shown = group
+        if client == RELAY_CLIENT:
+            shown = [each for each in group if said[each][1].reason is Reason.FOREIGN]
+        if shown:
+            yield f"| **{title}** |" + " |" * (len(replies) + 1)
+        for recipient in shown:
+            number, verdict = said[recipient]
+            cells = [
+                _cell(field.sites.get(name), name, recipient, verdict, each[number], client)
+                for name, each in replies.items()
+            ]
+            yield f"| {show(recipient)} | {_said(verdict)} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _said(verdict: Verdict) -> str:
+    if verdict.action is Action.DECLINED:
+        return verdict.reason.value
+    return f"{verdict.reason.value} {verdict.enhanced}"
+
+
+def _cell(
+    site: Site | None,
+    server: str,
+    recipient: str | bytes,
+    verdict: Verdict,
+    reply: Reply,
+    client: str,
+) -> str:
+    if reply.code // 100 != expected(verdict, client):
+        return f"{reply} [{note_for(server, recipient) or '?'}]"
+    return f"{reply}°" if is_own_refusal(site, verdict, reply) else str(reply)
+
+
+def show(recipient: str | bytes) -> str:
+    """A recipient as it can stand in a table."""
+    text = octets(recipient).decode("utf-8", "backslashreplace")
+    if len(text) > 100:
+        local, _, domain = text.partition("@")
+        text = f"{local[:3]}...@{domain}, {len(local)} octets before the @"
+    if isinstance(recipient, bytes) or not text.isprintable():
+        text = text.encode("unicode_escape").decode().replace("\\\\", "\\")
+    escaped = text.replace("|", "\\|")
+    return f"`{escaped}`" if text else "(empty)"
+
+
+def _notes() -> str:
+    return "\n".join(f"{number}. {note.text}" for number, note in enumerate(NOTES, 1)) + "\n"
+
+
+def _faults(field: Field) -> Iterator[str]:
+    yield f"| | {' | '.join(FAULTS)} |"
+    yield f"| --- | {' | '.join('---' for _ in FAULTS)} |"
+    seen = {fault: field.after(fault) for fault in FAULTS}
+    for name in field.sites:
+        cells = [_after(fault, seen[fault][name]) for fault in FAULTS]
+        yield f"| {name} | {' | '.join(cells)} |"
+    yield ""
+
+
+def _after(fault: str, seen: Seen) -> str:
+    codes = {seen.replies[0].code} if fault == "restarted" else seen.codes
+    if codes == {0}:
+        return f"no reply in {PATIENCE:.0f} s"
+    return f"{', '.join(map(str, sorted(codes)))} in {seen.seconds:.1f} s"
+
+
+def without_times(text: str) -> str:
+    """The page but for the tenths of seconds."""
+    return re.sub(r"\d+\.\d s", "... s", text)
+
+
+def main() -> None:
+    """Start everything, see, and write the page."""
+    root = Path(tempfile.mkdtemp(prefix="check_user-"))
+    root.chmod(0o755)
     try:
-        return Reply(*session.rcpt(octets(recipient)))
-    except (ConnectionError, TimeoutError):
-        return Reply(0, "")
-
-
-class Faults:
-    """check_user, or its database, out of order: what recipients are told meanwhile."""
-
-    def __init__(self, field: Field, pool: ThreadPoolExecutor) -> None:
-        self._field = field
-        self._pool = pool
-
-    def see(self, fault: str) -> dict[str, Seen]:
-        """Break it, ask, mend it, and be answered rightly again. Raises AssertionError."""
-        if fault == "garbage":
-            seen = self._see_garbage()
-        else:
-            seen = self._see_broken(fault)
-        right = self._pool.map(partial(answers_rightly, fault), self._field.sites.values())
-        for name, is_right in zip(self._field.sites, right, strict=True):
-            assert is_right, f"{name}: not right after: {fault}"
-        return seen
-
-    def _see_broken(self, fault: str) -> dict[str, Seen]:
-        sites = self._field.sites
-        with ExitStack() as stack:
-            sessions = {}
-            for name, site in sites.items():
-                sessions[name] = begin(stack, site.server, sender=f"{word(fault)}@client.example")
-                assert rcpt(sessions[name], KNOWN).code == 250
-            break_, mend = self._means(fault)
-            break_()
-            try:
-                going_on = {
-                    name: self._pool.submit(timed, partial(rcpt, sessions[name], UNKNOWN))
-                    for name in sites
-                }
-                anew = {
-                    name: self._pool.submit(timed, partial(first_refusal, site.server, fault))
-                    for name, site in sites.items()
-                    if asks_twice(fault, site)
-                }
-                seen = {name: [future.result()] for name, future in going_on.items()}
-                for name, future in anew.items():
-                    seen[name].append(future.result())
-            finally:
-                mend()
-        return {name: gathered(replies) for name, replies in seen.items()}
-
-    def _means(self, fault: str) -> tuple[Callable[[], None], Callable[[], None]]:
-        """How it is broken and mended."""
-        check_user, database = self._field.check_user, self._field.database
-        means: dict[str, tuple[Callable[[], None], Callable[[], None]]] = {
-            "killed": (check_user.kill, check_user.start),
-            "hung": (check_user.freeze, check_user.thaw),
-            "database killed": (database.kill, database.start),
-            "database frozen": (database.freeze, database.thaw),
-            "restarted": (check_user.restart, lambda: None),
-        }
-        return means[fault]
-
-    def _see_garbage(self) -> dict[str, Seen]:
-        self._field.check_user.stop()
+        database = Template(below(root, "template")).server(below(root, "mariadb"))
+        database.start()
         try:
-            found = self._pool.map(see_garbage, self._field.sites.values())
-            return dict(zip(self._field.sites, found, strict=True))
+            database.clean()
+            with Field(below(root, "field"), database).running() as field:
+                PAGE.write_text(page(field), "utf-8")
         finally:
-            self._field.check_user.start()
+            database.stop()
+    finally:
+        shutil.rmtree(root)
 
 
-def word(fault: str) -> str:
-    return fault.replace(" ", "-")
-
-
-def asks_twice(fault: str, site: Site) -> bool:
-    """Whether a new session is tried as well; not where each try takes half a minute."""
-    return fault != "hung" or (site.hung is not None and site.hung <= 2 * SLOW)
-
-
-def timed(ask: Callable[[], Reply]) -> tuple[Reply, float]:
-    begun = time.monotonic()
-    return ask(), time.monotonic() - begun
-
-
-def gathered(replies: list[tuple[Reply, float]]) -> Seen:
-    return Seen(tuple(reply for reply, _ in replies), max(seconds for _, seconds in replies))
-
-
-def first_refusal(server: MailServer, name: str, recipient: str = KNOWN) -> Reply:
-    """The first reply of a new session that isn't 2xx, else that to RCPT."""
-    commands = ("EHLO client.example", f"MAIL FROM:<{word(name)}-2@client.example>")
-    with Session(server.port, limit=PATIENCE) as session:
-        reply = Reply(*session.greeting)
-        for command in commands:
-            if reply.code // 100 == 2:
-                reply = Reply(*session.command(command))
-        return rcpt(session, recipient) if reply.code // 100 == 2 else reply
-
-
-def answers_rightly(fault: str, site: Site) -> bool:
-    """Whether, within two seconds, a new session's known recipient is accepted, others refused."""
-
-    def is_right() -> bool:
-        sender = f"after-{word(fault)}"
-        asked = [first_refusal(site.server, sender, each).code for each in (KNOWN, UNKNOWN)]
-        return asked == [250, 550]
-
-    return wait_until(is_right, 2.0)
-
-
-def saying(answer: bytes) -> Respond:
-    return lambda data: answer
-
-
-def see_garbage(site: Site) -> Seen:
-    """Ask while somebody else answers in check_user's place."""
-    replies = []
-    answers = GARBAGE if site.away < SLOW else [b"700 known\n", b"20 known\n", b"OK\n"]
-    for number, answer in enumerate(answers):
-        # A recipient of its own: Postfix remembers whom it couldn't tell about.
-        ask = partial(first_refusal, site.server, "garbage", f"unknown{number}@ours.example")
-        with Stranger(site.where, partial(saying, answer), once=True):
-            replies.append(timed(ask))
-    return gathered(replies)
+if __name__ == "__main__":
+    main()

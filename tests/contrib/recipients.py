@@ -153,7 +153,8 @@ LATER = (450, "Internal error - try later")
 class MailServer(Protocol):
     """Whoever speaks SMTP at a port of 127.0.0.1."""
 
-    port: int
+    @property
+    def port(self) -> int: ...
 
 
 @contextmanager

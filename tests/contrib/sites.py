@@ -7,14 +7,14 @@ of their own; Postfix below its queue, which need not be where Debian has it.
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from check_user.app.recipe import recipe as print_files
+from check_user.config import parse
 from tests.peers.exim import Exim
 from tests.peers.haraka import Haraka
 from tests.peers.opensmtpd import OpenSMTPD
@@ -41,6 +41,12 @@ domain_domain=domain
 listen={listen}
 """
 
+OTHER_RESULT = b"10:OK REJECT ,"
+"""Any result of access(5) is one to Postfix, and any text a found key."""
+
+TWO_ANSWERS = (b"DENY no\nDENY no\n", b"DECLINED known\nDENY no\n")
+"""The filter for OpenSMTPD takes the first: it may have asked ahead."""
+
 PATIENCE = 110.0
 """Seconds; the longest that a test waits for a reply."""
 
@@ -63,6 +69,8 @@ class Site:
     frozen: float = 3.0
     passes_codes: bool = True
     """Whether the client sees check_user's own enhanced status codes."""
+    understood: tuple[bytes, ...] = ()
+    """What would be garbage to others, and is an answer here."""
 
     @property
     def where(self) -> Path | int:
@@ -88,16 +96,10 @@ def below(folder: Path, name: str) -> Path:
 
 
 def recipe(folder: Path, mail_server: str, listen: str) -> Path:
-    """A folder with the files of ``check-user recipe``, for a configuration with one door."""
+    """A folder with the files of a recipe, for a configuration with one door."""
     made = below(folder, "recipe")
-    configuration = folder / "recipe.conf"
-    configuration.write_text(CONFIGURATION.format(listen=listen))
-    command = [sys.executable, "-m", "check_user", "recipe", mail_server]
-    done = subprocess.run(
-        [*command, "--config", str(configuration)], capture_output=True, text=True, check=True
-    )
-    for part in f"\n{done.stdout}".split("\n==> ")[1:]:
-        name, _, text = part.partition(" <==\n")
+    settings = parse(folder / "check_user.conf", CONFIGURATION.format(listen=listen).encode())
+    for name, text in print_files(settings, mail_server).files.items():
         (made / name).write_text(text)
     return made
 
@@ -137,14 +139,21 @@ def postfix(folder: Path, snippet: str) -> Site:
         return Site(server, opened)
     is_access = snippet == "socketmap-access"
     frozen = 3.0 if is_access else 6.0
-    return Site(server, opened, hung=100.0, frozen=frozen, passes_codes=is_access)
+    return Site(
+        server,
+        opened,
+        hung=100.0,
+        frozen=frozen,
+        passes_codes=is_access,
+        understood=(OTHER_RESULT,),
+    )
 
 
 def opensmtpd(folder: Path) -> Site:
     run = below(folder, "run")
     settings = recipe(folder, "opensmtpd", f"line unix:{RUN}/{SOCKET}") / "smtpd.conf"
     server = OpenSMTPD(below(folder, "opensmtpd"), settings.read_text(), run)
-    return Site(server, f"line unix:{run}/{SOCKET}", hung=4.0)
+    return Site(server, f"line unix:{run}/{SOCKET}", hung=4.0, understood=TWO_ANSWERS)
 
 
 def haraka(folder: Path) -> Site:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.contrib.recipients import FOREIGN, KNOWN, UNKNOWN, talking
-from tests.contrib.sites import Site, below, exim, running
+from tests.contrib.sites import RUN, SOCKET, Site, below, exim, running
 from tests.peers.check_user import StartCheckUser
 from tests.peers.exim import Exim
 from tests.peers.mariadb import MariaDB
@@ -16,7 +16,7 @@ from tests.peers.stranger import Stranger
 
 CARELESS = """
   warn
-    set acl_m_r = ${readsocket{/run/check_user/exim.sock}{$local_part@$domain\\n}{5s}{}{DENYSOFT}}
+    set acl_m_r = ${readsocket{/run/check_user/asked.sock}{$local_part@$domain\\n}{5s}{}{DENYSOFT}}
   defer
     condition = ${if match{$acl_m_r}{^DENYSOFT}}
   deny
@@ -27,9 +27,7 @@ CARELESS = """
 def readsocket(site: Site, address: str, options: str) -> str:
     """What Exim's expansion gives."""
     assert isinstance(site.server, Exim)
-    item = (
-        f"${{readsocket{{/run/check_user/exim.sock}}{{{address}\\n}}{{{options}}}{{|}}{{failed}}}}"
-    )
+    item = f"${{readsocket{{{RUN}/{SOCKET}}}{{{address}\\n}}{{{options}}}{{|}}{{failed}}}}"
     command = site.server.with_arguments("-be", item)
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.rstrip("\n")
 

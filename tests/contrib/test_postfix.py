@@ -1,187 +1,126 @@
-"""Postfix with each snippet of ``contrib/postfix``, over SMTP.
+"""Postfix's own ways to read an address, and what each snippet of ``contrib/postfix`` makes of it.
 
-The promise: never a 5xx for a known user, never an accept of an unknown one, a 4xx where it can't
-be told. What differs between the snippets is time: Postfix limits a policy service as we tell it,
-and a socketmap to 100 s.
+Each trap is shown twice: what Postfix makes of it by default, and what the recipe makes of it.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.contrib.recipients import FOREIGN, KNOWN, UNKNOWN, talking
-from tests.peers.check_user import CheckUser, StartCheckUser
+from tests.contrib.sites import SNIPPETS, below, postfix, running
+from tests.peers.check_user import StartCheckUser
 from tests.peers.mariadb import MariaDB
 from tests.peers.postfix import Postfix
-from tests.peers.process import wait_until
-from tests.peers.smtp import RELAY_CLIENT, Session
+from tests.peers.process import free_port, program
 
-CONTRIB = Path(__file__).parents[2] / "contrib" / "postfix"
-POLICY = "policy"
-SNIPPETS = [
-    POLICY,
-    "socketmap-access",
-    "socketmap-relay_recipient_maps",
-    "socketmap-virtual_mailbox_maps",
-]
-ADDRESS = "check_user = unix:check_user/"
-OUR_DOMAINS = "relay_domains = ours.example\n"
-
-SUBDOMAIN = "known@sub.ours.example"
-NOT_YET_ASKED = "nobody@ours.example"
-"""Unknown too. Where the domains are a map, an smtpd process remembers for an address (100 of them)
-that its domain couldn't be told (smtpd_resolve.c): 451 again, harmless, but no test of ours."""
-
-POLICY_LIMIT = 12.0
-"""Seconds for a hung check_user: two tries of 5, one between, one for a busy machine."""
+GROSSE = "größe@ours.example"
+KELVIN = "\u212anown@ours.example"
+MYORIGIN = "myorigin = ours.example\nmydestination = ours.example\n"
 
 
-@dataclass(frozen=True)
-class Site:
-    """A Postfix and the check_user that it asks."""
-
-    snippet: str
-    postfix: Postfix
-    check_user: CheckUser
+def settings_of(server: Postfix) -> str:
+    """Its main.cf."""
+    return (server.folder / "etc" / "main.cf").read_text()
 
 
-@pytest.fixture(params=SNIPPETS)
-def site(
-    request: pytest.FixtureRequest, start_check_user: StartCheckUser, peer_folder: Path
-) -> Iterator[Site]:
-    """Start both, as the snippet says: its socket lies below Postfix's queue directory."""
-    snippet: str = request.param
-    settings = (CONTRIB / f"{snippet}.main.cf").read_text()
-    assert settings.count(ADDRESS) == 1
-    if "_maps" not in snippet:
-        settings = OUR_DOMAINS + settings  # those two leave the domains to Postfix
-    folder = peer_folder / "postfix"
-    folder.mkdir()
-    postfix = Postfix(folder, settings)
-    sockets = postfix.queue / "check_user"
-    sockets.mkdir()
-    door = snippet.partition("-")[0]
-    check_user = start_check_user(f"{door} unix:{sockets / door}.sock")
-    postfix.start()
-    yield Site(snippet, postfix, check_user)
-    postfix.stop()
+def careless(folder: Path, server: Postfix, *lines: str) -> Postfix:
+    """The same Postfix without some lines of its recipe, and with the same queue."""
+    settings = settings_of(server)
+    for line in lines:
+        assert settings.count(line) == 1
+        settings = settings.replace(line, "")
+    made = Postfix(below(folder, "careless"), "")
+    settings = settings.replace(f"{server.folder}/data", f"{made.folder}/data")
+    (made.folder / "etc" / "main.cf").write_text(settings)
+    return made
 
 
-def code(session: Session, address: str) -> int:
-    return session.rcpt(address)[0]
+def look_up(table: str, key: str) -> tuple[int, str]:
+    """postmap's exit status and what it says: 0 and the value, 1 and nothing, 1 and an error."""
+    command = [program("postmap", "postfix", "/usr/sbin"), "-q", key, table]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.returncode, (done.stdout + done.stderr).strip()
 
 
-def test_each_recipient_gets_its_verdict(site: Site) -> None:
-    """Known: 250; unknown: 550 5.1.1; foreign, or below our domain: relaying denied."""
-    with talking(site.postfix) as session:
-        assert code(session, KNOWN) == 250
-        refusal = session.rcpt(UNKNOWN)
-        assert refusal[0] == 550
-        assert refusal[1].startswith("5.1.1 ")
-        for address in (FOREIGN, SUBDOMAIN):
-            assert session.rcpt(address)[1].endswith("Relay access denied")
-        assert code(session, "KNOWN@Ours.Example") == 250
-        assert code(session, '"at,home"@ours.example') == 250
-
-
-def test_the_text_of_a_refusal(site: Site) -> None:
-    """Where check_user says the whole reply, and not only "not found", it is the original's."""
-    with talking(site.postfix) as session:
-        text = session.rcpt(UNKNOWN)[1]
-    if "_maps" in site.snippet:
-        assert "User unknown" in text
+@pytest.mark.fault("PC15")
+@pytest.mark.parametrize("door", ["tcp_table", "socketmap"])
+def test_postmap(
+    peer_folder: Path, start_check_user: StartCheckUser, accounts: MariaDB, door: str
+) -> None:
+    """Known keys come back, encoded or not; others aren't found; a fault is neither."""
+    port = free_port()
+    if door == "tcp_table":
+        address, table = f"inet:127.0.0.1:{port}", f"tcp:127.0.0.1:{port}"
     else:
+        socket = peer_folder / "socketmap.sock"
+        address, table = f"unix:{socket}", f"socketmap:unix:{socket}:recipients"
+    start_check_user(f"{door} {address}")
+    for key in (KNOWN, '"at,home"@ours.example', "postmaster"):
+        assert look_up(table, key) == (0, key)
+    assert look_up(table, '"known" @ours.example') == (1, "")
+    for key in (UNKNOWN, FOREIGN, "@ours.example", "50%off@ours.example", "100%@ours.example"):
+        assert look_up(table, key) == (1, "")
+    accounts.kill()
+    status, text = look_up(table, KNOWN)
+    assert status == 1
+    assert "error" in text
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_the_text_of_a_refusal(
+    peer_folder: Path, start_check_user: StartCheckUser, snippet: str
+) -> None:
+    """Where check_user says the whole reply, and not only "not found", it is the original's."""
+    site = postfix(peer_folder, snippet)
+    start_check_user(site.door)
+    with running(site.server), talking(site.server) as session:
+        text = session.rcpt(UNKNOWN)[1]
+    if site.passes_codes:
         assert text.endswith(f"Address '{UNKNOWN}' doesn't exist on this server")
+    else:
+        assert "User unknown" in text
 
 
-def test_relay_clients_recipients_are_looked_up_too(site: Site) -> None:
-    """A client that may relay: foreign recipients pass, subdomains too; our unknown ones don't."""
-    with talking(site.postfix, RELAY_CLIENT) as session:
-        assert code(session, FOREIGN) == 250
-        assert code(session, SUBDOMAIN) == 250
-        assert code(session, UNKNOWN) == 550
-        assert code(session, KNOWN) == 250
-
-
-@pytest.mark.fault("DB01", "DB12")
-def test_the_database_killed_and_back(site: Site, accounts: MariaDB) -> None:
-    """Killed: 4xx for the known and the unknown; back: the right answers within two seconds."""
-    with talking(site.postfix) as session:
-        assert code(session, KNOWN) == 250
-        accounts.kill()
-        for address in (KNOWN, UNKNOWN):
-            assert code(session, address) == 451
-        accounts.start()
-        assert wait_until(lambda: code(session, KNOWN) == 250, 2)
-        assert code(session, NOT_YET_ASKED) == 550
-
-
-@pytest.mark.fault("DB02", "DB03")
-def test_the_database_frozen_and_back(site: Site, accounts: MariaDB) -> None:
-    """Frozen: 4xx, each question in check_user's own time; thawed: right within two seconds.
-
-    For one recipient a map is asked up to twice: its domain, then the address.
+@pytest.mark.fault("SQ02", "SQ06")
+@pytest.mark.parametrize("snippet", [each for each in SNIPPETS if each[0] in "st"])
+def test_letters_of_other_alphabets(
+    peer_folder: Path, start_check_user: StartCheckUser, snippet: str
+) -> None:
+    """Postfix folds a table's keys, ß to ss and the Kelvin sign to k: with SMTPUTF8 it would refuse
+    who is there, and accept who isn't.
     """
-    with talking(site.postfix) as session:
-        assert code(session, KNOWN) == 250
-        accounts.freeze()
-        for address in (KNOWN, UNKNOWN):
-            begin = time.monotonic()
-            assert code(session, address) == 451
-            assert time.monotonic() - begin < 2 * 3.5
-        accounts.thaw()
-        assert wait_until(lambda: code(session, KNOWN) == 250, 2)
-        assert code(session, NOT_YET_ASKED) == 550
+    site = postfix(peer_folder, snippet)
+    start_check_user(site.door)
+    assert isinstance(site.server, Postfix)
+    folding = careless(peer_folder, site.server, "smtputf8_enable = no")
+    for server, codes in ((site.server, [250, 550]), (folding, [550, 250])):
+        with running(server), talking(server) as session:
+            assert [session.rcpt(each)[0] for each in (GROSSE, KELVIN)] == codes
 
 
-@pytest.mark.fault("PC21")
-def test_check_user_killed_and_back(site: Site) -> None:
-    """Killed: 4xx, soon; started again: right answers, in the same session."""
-    with talking(site.postfix) as session:
-        assert code(session, KNOWN) == 250
-        site.check_user.kill()
-        for address in (KNOWN, UNKNOWN):
-            begin = time.monotonic()
-            assert code(session, address) == 451
-            assert time.monotonic() - begin < 5
-        site.check_user.start()
-        assert wait_until(lambda: code(session, KNOWN) == 250, 2)
-        assert code(session, NOT_YET_ASKED) == 550
+ROUTES = ["unknown%ours.example", "ours.example!unknown", "unknown%ours.example@mx.example"]
 
 
-@pytest.mark.fault("PC21")
-def test_check_user_restarted_between_two_recipients(site: Site) -> None:
-    """Postfix asks anew on a new connection: no 4xx after a restart."""
-    with talking(site.postfix) as session:
-        assert code(session, KNOWN) == 250
-        site.check_user.restart()
-        assert code(session, UNKNOWN) == 550
-        site.check_user.restart()
-        assert code(session, KNOWN) == 250
+@pytest.mark.parametrize("snippet", ["policy", "milter"])
+def test_names_without_a_domain(
+    peer_folder: Path, start_check_user: StartCheckUser, snippet: str
+) -> None:
+    """Who isn't there doesn't come in by a name that Postfix makes an address of, nor by a route.
 
-
-@pytest.mark.fault("PC21")
-def test_check_user_hung_and_back(site: Site) -> None:
-    """Hung: 4xx by the policy's limit, silence by a socketmap; it goes on: right answers."""
-    with talking(site.postfix) as session:
-        assert code(session, KNOWN) == 250
-        site.check_user.freeze()
-        if site.snippet == POLICY:
-            begin = time.monotonic()
-            assert session.rcpt(KNOWN) == (
-                451,
-                f"4.4.3 <{KNOWN}>: Recipient address rejected: Internal error - try later",
-            )
-            assert time.monotonic() - begin < POLICY_LIMIT
-            site.check_user.thaw()
-        else:
-            session.expect_silence(f"RCPT TO:<{UNKNOWN}>", 2)
-            site.check_user.thaw()
-            assert session.late()[0] == 550
-        assert code(session, KNOWN) == 250
-        assert code(session, UNKNOWN) == 550
+    Without one word of the recipe he does; with it postmaster still has a mailbox.
+    """
+    site = postfix(peer_folder, snippet)
+    start_check_user(site.door)
+    assert isinstance(site.server, Postfix)
+    main = site.server.folder / "etc" / "main.cf"
+    main.write_text(settings_of(site.server).replace("mydestination =\n", MYORIGIN))
+    trap = careless(peer_folder, site.server, ",\n    reject_non_fqdn_recipient")
+    for server, code in ((trap, 250), (site.server, 504)):
+        with running(server), talking(server) as session:
+            assert session.rcpt("unknown")[0] == code
+            assert session.rcpt("postmaster")[0] == 250
+            assert [session.rcpt(each)[0] // 100 for each in ROUTES] == [5, 5, 5]

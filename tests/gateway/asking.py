@@ -9,6 +9,7 @@ from pathlib import Path
 
 from check_user.directory.sql.resolver import Resolver
 from check_user.gateway.chain import Chain
+from check_user.gateway.crowd import Crowd, Doorkeeper
 from check_user.gateway.delivery import Timeouts
 from check_user.gateway.plugins import Site
 from check_user.gateway.session import Session
@@ -38,6 +39,7 @@ MAIL = Mail(
     protocol="ESMTP",
     client=CLIENT,
 )
+NO_LIMITS = Doorkeeper(Crowd(), clients=0, unknown=0, is_aside=lambda _: True)
 SHORT = Timeouts(connect=0.5, recipient=0.5, data=0.5, stall=0.5, end=0.5)
 """Where a test waits for them to be over; a healthy server needs a tenth."""
 
@@ -100,9 +102,9 @@ class Gateway:
 class Client:
     """One session."""
 
-    def __init__(self, chain: Chain) -> None:
+    def __init__(self, chain: Chain, doorkeeper: Doorkeeper = NO_LIMITS) -> None:
         self.chain = chain
-        self.session = Session(chain)
+        self.session = Session(chain, doorkeeper)
 
     async def ask(self, question: Question) -> Reply | None:
         """Ask, and wait for the answer."""

@@ -1,4 +1,4 @@
-"""Haraka 3.3 from npm, in versions and with hashes that ``haraka/package-lock.json`` pins.
+"""Haraka 3.3 from npm, in versions and with hashes that ``npm/package-lock.json`` pins.
 
 It is installed once into the checkout's ``.cache/haraka/``, without the optional plugins and
 without any package's scripts. 127.0.0.2 may relay, and it asks no
@@ -18,7 +18,7 @@ from tests.peers.namespace import in_namespace
 from tests.peers.process import Server, free_port, program
 from tests.peers.smtp import OUR_DOMAINS, RELAY_CLIENT, Session
 
-PINNED = Path(__file__).parent / "haraka"
+PINNED = Path(__file__).parent / "npm"
 CACHE = Path(__file__).parents[2] / ".cache" / "haraka"
 INSTALL_LIMIT = 300.0
 """Seconds for npm; it takes 10 to 15."""
@@ -36,23 +36,26 @@ class NotInstalledError(Exception):
     """npm could not install Haraka; the message holds what it said."""
 
 
-def installed() -> Path:
-    """Give the folder of the Haraka package, installed once. Raises NotInstalledError."""
-    lock = PINNED / "package-lock.json"
+def installed(pinned: Path = PINNED) -> Path:
+    """Give the ``node_modules`` that ``pinned`` describes, installed once.
+
+    Raises NotInstalledError.
+    """
+    lock = pinned / "package-lock.json"
     tree = CACHE / hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
     if not tree.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as work:
             made = Path(work) / "tree"
             made.mkdir(mode=0o755)
-            for file in PINNED.iterdir():
+            for file in pinned.iterdir():
                 shutil.copy(file, made)
             _install(made)
             try:
                 made.rename(tree)
             except OSError:  # another run was faster
                 shutil.rmtree(made)
-    return tree / "node_modules" / "Haraka"
+    return tree / "node_modules"
 
 
 def _install(folder: Path) -> None:
@@ -80,7 +83,8 @@ class Haraka(Server):
     ) -> None:
         super().__init__(folder)
         self.port = free_port()
-        self.program = installed() / "bin" / "haraka"
+        package = installed() / "Haraka"
+        self.program = package / "bin" / "haraka"
         self.run = run
         config, plugins = folder / "config", folder / "plugins"
         for each in (config, plugins, folder / "queue"):
@@ -89,7 +93,7 @@ class Haraka(Server):
         for file in (contrib / "check_user.js", *before):
             shutil.copy(file, plugins)
         shutil.copy(contrib / "check_user.ini", config)
-        shutil.copy(installed() / "config" / "connection.ini", config)
+        shutil.copy(package / "config" / "connection.ini", config)
         names = ["peer", *(file.stem for file in before), (contrib / "plugins").read_text()]
         settings = {
             "me": "mx.example",

@@ -2,7 +2,7 @@
 
 It has paths and accounts compiled in; in the namespace of the server there are such. Its filters
 run as the account that runs the tests, since others may not be able to read the tests' Python.
-Whoever is at a domain of ours has a mailbox; 127.0.0.2 may relay. No mail is delivered. Its clients'
+Whoever is at our domains has a mailbox; 127.0.0.2 may relay. No mail is delivered. Its clients'
 names are in a file and nowhere else: it greets nobody whose name it hasn't asked for, and its
 resolver (libasr) would ask the DNS first.
 
@@ -29,10 +29,11 @@ HOSTS = f"""\
 {RELAY_CLIENT} relay.example
 {OUTSIDER} client.example
 """
+DOMAINS = ", ".join(f'"{domain}"' for domain in OUR_DOMAINS)
 RULES = f"""
 action "mailbox" maildir "/nonexistent" virtual {{ "@" = root }}
 action "relay" relay
-match from any for domain {{ {", ".join(f'"{domain}"' for domain in OUR_DOMAINS)} }} action "mailbox"
+match from any for domain {{ {DOMAINS} }} action "mailbox"
 match from src {RELAY_CLIENT} for any action "relay"
 """
 

@@ -47,6 +47,17 @@ class Client(Session):
             pass
         return data
 
+    def pause(self, seconds: float) -> None:
+        """Wait no longer than this in :meth:`heard`."""
+        self._socket.settimeout(seconds)
+
+    def heard(self) -> bytes | None:
+        """What the server says now; empty when it has closed, None while it is silent."""
+        try:
+            return self._socket.recv(65536)
+        except TimeoutError:
+            return None
+
     def end(self) -> None:
         """Send no more; replies may still come."""
         self._socket.shutdown(socket.SHUT_WR)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from check_user.directory.sql import create_sample
 from tests.app.serving import Serving, configure, resident
-from tests.peers.process import descendants, free_port
+from tests.peers.process import NotReadyError, descendants, free_port
 from tests.peers.smtp import OUTSIDER
 from tests.smtp.client import SENDER, Client, Told
 
@@ -74,6 +74,16 @@ class Gateway(Serving):
         write(folder, {**FILES, "plugins": lines, **(files or {})})
         super().__init__(folder, self.configure())
         self.command[2] = module
+
+    def __enter__(self) -> Gateway:
+        try:
+            super().__enter__()
+        except TimeoutError:
+            self.process.kill()
+            self.process.wait()
+            self._notify.close()
+            raise NotReadyError(self.log.read_text()) from None
+        return self
 
     def configure(self, **changes: str) -> Path:
         """Write the configuration, anew for a reload."""

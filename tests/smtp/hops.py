@@ -1,8 +1,8 @@
 """Real next hops that keep what they take: Postfix, Exim, Dovecot (LMTP).
 
-    hop.line            the queue's line in the file ``plugins``
-    hop.mails()         what it has taken since it was emptied: envelopes and bodies
-    hop.empty()         forget that
+hop.line            the queue's line in the file ``plugins``
+hop.mails()         what it has taken since it was emptied: envelopes and bodies
+hop.empty()         forget that
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ smtpd_client_restrictions = permit
 """
 """What the Postfix behind the gateway says of recipients by itself."""
 
-ENVELOPE = re.compile(rb"^(return-path|delivered-to|envelope-to): ?(.*)$", re.IGNORECASE)
+ENVELOPE = re.compile(
+    rb"^(return-path|delivered-to|envelope-to): ?(.*)$", re.IGNORECASE | re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +69,8 @@ class Hop(ABC):
 def read(content: bytes) -> Kept:
     """Take the envelope from the fields that the server has put before the rest."""
     given: dict[str, str] = {}
-    for line in content.replace(b"\n\t", b" ").splitlines():
-        found = ENVELOPE.match(line)
-        if not found:
-            break
+    before, _, _ = content.partition(b"\nReceived:")
+    for found in ENVELOPE.finditer(before):
         given.setdefault(found[1].decode().lower(), found[2].decode().strip("<>"))
     recipient = given.get("delivered-to") or given.get("envelope-to") or ""
     return Kept(given.get("return-path", ""), recipient, content)

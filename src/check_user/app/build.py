@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from check_user.app.rules import replies_of, schema_of, values_of
 from check_user.check import Check
 from check_user.config import Settings
 from check_user.directory import Directory, Unavailable
@@ -16,7 +17,6 @@ from check_user.directory.refresh import Feeder
 from check_user.directory.replica import Replica
 from check_user.directory.sql import SqlOptions, TlsOptions
 from check_user.directory.sql import open_directory as open_sql
-from check_user.verdict import Replies, Reply
 from check_user.directory.sql.listing import open_listing
 
 Report = Callable[[str], None]
@@ -44,57 +44,14 @@ def sql_options(settings: Settings) -> SqlOptions:
         connections=settings.connections,
         stored_canonical=settings.stored_form == "canonical",
         lookup_timeout=settings.lookup_timeout,
-        schema=_schema(settings),
-        schema_values={each.name: each.value for each in settings.schema_value},
+        schema=schema_of(settings),
+        schema_values=values_of(settings.schema_value),
         email_query=settings.email_query,
         domain_query=settings.domain_query,
         delimiters=settings.recipient_delimiter,
-        delimiters_at=_delimiters_at(settings),
+        delimiters_at=values_of(settings.domain_delimiter),
         check_targets=settings.check_alias_targets,
     )
-
-
-def _schema(settings: Settings) -> Schema | None:
-    """The schema that the settings name, with the site's names of tables."""
-    if not settings.schema:
-        return None
-    schema = SCHEMAS.get(settings.schema)
-    if schema is None:
-        names = ", ".join(SCHEMAS)
-        message = f"'{settings.schema}' is none of {names}"
-        raise ConfigError(settings.file, 0, "schema", message)
-    _require_known(settings, "schema_table", settings.schema_table, schema.tables)
-    _require_known(settings, "schema_value", settings.schema_value, tuple(schema.needs))
-    if settings.driver in ALL_DRIVERS and settings.driver not in schema.drivers:
-        message = f"{schema.title} doesn't run on {settings.driver}"
-        raise ConfigError(settings.file, 0, "schema", message)
-    tables = {each.name: each.value for each in settings.schema_table}
-    return schema.renamed(settings.schema_prefix, tables)
-
-
-ALL_DRIVERS = ("mysql", "postgresql", "sqlite")
-
-
-def _require_known(
-    settings: Settings, key: str, given: Sequence[Named], known: Sequence[str]
-) -> None:
-    for each in given:
-        if each.name not in known:
-            has = ", ".join(known) or "none"
-            message = f"schema '{settings.schema}' has no '{each.name}' (it has: {has})"
-            raise ConfigError(settings.file, each.line, key, message)
-
-
-def _delimiters_at(settings: Settings) -> dict[str, str]:
-    return {each.name: each.value for each in settings.domain_delimiter}
-
-
-def _replies(settings: Settings) -> Replies:
-    def reply(reason: str) -> Reply:
-        code = getattr(settings, f"code_{reason}")
-        return Reply(code.code, code.enhanced, getattr(settings, f"text_{reason}"))
-
-    return Replies(*map(reply, Replies._fields))
 
 
 async def open_directory(settings: Settings, report: Report, *, feeds: bool = True) -> Directory:
@@ -166,9 +123,9 @@ def build_check(settings: Settings, directory: Directory) -> Check:
         directory,
         timeout=settings.lookup_timeout,
         delimiters=settings.recipient_delimiter,
-        delimiters_at=_delimiters_at(settings),
+        delimiters_at=values_of(settings.domain_delimiter),
         bounce_forms=settings.bounce_forms,
-        replies=_replies(settings),
+        replies=replies_of(settings),
         dry_run=settings.mode == "dry_run",
         dry_run_at=frozenset(settings.dry_run_domains),
     )

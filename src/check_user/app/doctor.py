@@ -12,10 +12,11 @@ import socket
 import stat
 from pathlib import Path
 
-from check_user.app.build import sql_options
+from check_user.app.build import source_of, sql_options
 from check_user.app.doors import Door, doors_of
 from check_user.config import ConfigError, Secret, Settings, load
 from check_user.directory import Finding, Level
+from check_user.directory.replica import Unusable, open_generation, read_since
 from check_user.directory.sql import examine as examine_sql
 from check_user.servers.listen import Endpoint, ListenError, Unix, bind
 
@@ -34,7 +35,31 @@ async def examine(path: Path) -> list[Finding]:
     findings += _secrecy(settings)
     for door in doors:
         findings += await _door(door)
+    findings += _replica(settings)
     return findings + await examine_sql(sql_options(settings))
+
+
+def _replica(settings: Settings) -> list[Finding]:
+    """Tell whether the replica can be used, if there is to be one."""
+    if not settings.replica:
+        return []
+    path = Path(settings.replica)
+    try:
+        generation = open_generation(path)
+    except Unusable as error:
+        level = Level.ERROR if path.exists() else Level.WARNING
+        advice = "check-user replica build, in a folder that is ours alone to write"
+        return [Finding(level, "replica", str(error), advice)]
+    generation.close()
+    refused = read_since(path, generation.meta).refused
+    if refused:
+        return [Finding(Level.WARNING, "replica", f"the last listing was refused: {refused}")]
+    if generation.meta.source != source_of(sql_options(settings)):
+        message = f"{path} was listed from another source; serve will list it anew"
+        return [Finding(Level.WARNING, "replica", message)]
+    return [
+        Finding(Level.OK, "replica", f"{path} is whole: {generation.meta.recipients} recipients")
+    ]
 
 
 def _secrecy(settings: Settings) -> list[Finding]:

@@ -16,9 +16,10 @@ from check_user.app.build import Report
 from check_user.config import ConfigError, Settings
 from check_user.directory.sql.resolver import Resolver
 from check_user.gateway.chain import Chain
+from check_user.gateway.crowd import Crowd, Doorkeeper
 from check_user.gateway.delivery import INTERNAL, Timeouts
 from check_user.gateway.error import GatewayError
-from check_user.gateway.files import read_me
+from check_user.gateway.files import RelayClients, read_me
 from check_user.gateway.plugins import Site
 from check_user.gateway.session import Session
 from check_user.protocols import Lookup
@@ -37,10 +38,10 @@ BETWEEN = 300.0
 """Seconds between two commands (RFC 5321 4.5.3.2.7)."""
 
 
-async def open_gateway(settings: Settings, decide: Decide, report: Report) -> Gateway:
+async def open_gateway(settings: Settings, decide: Decide, report: Report, crowd: Crowd) -> Gateway:
     """Read qpsmtpd's files beside the configuration, and start the queue. Raises ConfigError."""
     try:
-        gateway = Gateway(settings, decide, report)
+        gateway = Gateway(settings, decide, report, crowd)
         try:
             await gateway.chain.start()
         except BaseException:
@@ -54,7 +55,7 @@ async def open_gateway(settings: Settings, decide: Decide, report: Report) -> Ga
 class Gateway:
     """What every ``smtp`` door of one configuration has behind it."""
 
-    def __init__(self, settings: Settings, decide: Decide, report: Report) -> None:
+    def __init__(self, settings: Settings, decide: Decide, report: Report, crowd: Crowd) -> None:
         """Read the files. Raises GatewayError."""
         folder = settings.file.absolute().parent
         timeouts = Timeouts(recipient=settings.lookup_timeout)
@@ -66,6 +67,7 @@ class Gateway:
             rest=COMMAND,
             greet=settings.smtp_greet_delay,
             session=settings.smtp_session_time,
+            refusal=f"421 4.3.2 {self._me} Too many connections\r\n".encode(),
         )
         self._limits = SmtpLimits(
             recipients=settings.smtp_max_recipients,
@@ -75,6 +77,13 @@ class Gateway:
             message=settings.smtp_max_message,
         )
         self._proxies = settings.smtp_proxies
+        self._relaying = RelayClients(folder)
+        self._doorkeeper = Doorkeeper(
+            crowd,
+            clients=settings.smtp_max_per_network,
+            unknown=settings.smtp_max_unknown_per_hour,
+            is_aside=self._is_aside,
+        )
         self._farewell = f"421 4.3.2 {self._me} Closing the connection\r\n".encode()
         self._sessions = 0
         self._empty = asyncio.Event()
@@ -82,7 +91,7 @@ class Gateway:
 
     def opening(self, client: str) -> Talk:
         """A session with the client at this network address."""
-        session = Session(self.chain)
+        session = Session(self.chain, self._doorkeeper)
         codec = SmtpCodec(
             self._me,
             client=client,
@@ -116,6 +125,10 @@ class Gateway:
         self._sessions -= 1
         if not self._sessions:
             self._empty.set()
+
+    def _is_aside(self, client: str) -> bool:
+        """Whether a client's network isn't limited: relay clients, and proxies themselves."""
+        return client in self._relaying or self._is_proxy(client)
 
     def _is_proxy(self, client: str) -> bool:
         if not self._proxies or not client:

@@ -14,6 +14,7 @@ from check_user.app.gateway import Decide, Gateway, open_gateway
 from check_user.check import Check
 from check_user.config import Settings
 from check_user.directory import Directory
+from check_user.gateway.crowd import Crowd
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,17 @@ class Generation:
 
 
 async def prove(
-    settings: Settings, doors: Doors, listeners: Listeners, report: Report, decide: Decide
+    settings: Settings,
+    doors: Doors,
+    listeners: Listeners,
+    report: Report,
+    decide: Decide,
+    crowd: Crowd,
 ) -> Generation:
     """Open the directory and the gateway, and own ``listeners``.
 
-    ``decide`` is for the gateway. Raises ConfigError (a file), Misconfigured or Unavailable (the
-    database); what was opened by then is closed again.
+    ``decide`` and ``crowd`` are for the gateway. Raises ConfigError (a file), Misconfigured or
+    Unavailable (the database); what was opened by then is closed again.
     """
     try:
         directory = await open_directory(settings, report)
@@ -53,7 +59,7 @@ async def prove(
     if not any(door.name == SMTP for door in doors.values()):
         return new
     try:
-        return replace(new, gateway=await open_gateway(settings, decide, report))
+        return replace(new, gateway=await open_gateway(settings, decide, report, crowd))
     except BaseException:
         await new.discard()
         raise

@@ -52,4 +52,4 @@ class Service(Lifecycle):
         settings, doors = await read(self.path)
         listeners = await bind_doors(settings, doors, self._serving.intact)
         serving = self._serving
-        return await prove(settings, doors, listeners, serving.report, serving.judge)
+        return await prove(settings, doors, listeners, serving.report, serving.judge, serving.crowd)

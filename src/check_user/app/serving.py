@@ -19,6 +19,7 @@ from check_user.app.generation import Generation
 from check_user.app.log import journal_of, set_log
 from check_user.check import Decision
 from check_user.config import ConfigError
+from check_user.gateway.crowd import Crowd
 from check_user.protocols import Kind, Lookup
 from check_user.servers.capacity import Capacity, Shares
 from check_user.servers.listen import Endpoint, Listener
@@ -34,8 +35,10 @@ _DOMAIN = Kind.DOMAIN
 class Serving:
     """What one process serves."""
 
-    def __init__(self, shares: Shares | None = None) -> None:
+    def __init__(self, shares: Shares | None = None, crowd: Crowd | None = None) -> None:
         """Nothing is served yet; what is reported until then waits for the log."""
+        self.crowd = crowd or Crowd()
+        """The gateway's clients by their networks, across reloads."""
         self._capacity = Capacity.of_process(shares)
         self._doors: dict[Endpoint, tuple[Door, StreamServer]] = {}
         self._tasks: set[asyncio.Task[None]] = set()

@@ -38,7 +38,8 @@ from check_user.app.lifecycle import Lifecycle
 from check_user.app.log import journal_of, set_log
 from check_user.config import ConfigError, Settings
 from check_user.directory import Misconfigured, Unavailable
-from check_user.servers.capacity import share
+from check_user.gateway import crowd
+from check_user.servers import capacity
 from check_user.telemetry import Journal, Level
 
 PROVING = 30.0
@@ -59,8 +60,8 @@ OURS = ("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC")
 class Child:
     """One worker's process and the wire to it."""
 
-    def __init__(self, path: Path, shares: int, place: int) -> None:
-        """Spawn it; ``shares`` is the descriptor of the memory in which it has ``place``."""
+    def __init__(self, path: Path, memories: Sequence[int], place: int) -> None:
+        """Spawn it; ``memories`` are the descriptors of those in which it has ``place``."""
         self.place = place
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
@@ -70,10 +71,10 @@ class Child:
                     "-m",
                     WORKER,
                     str(path),
-                    *map(str, (theirs.fileno(), shares, place)),
+                    *map(str, (theirs.fileno(), *memories, place)),
                 ],
                 stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno(), shares],
+                pass_fds=[theirs.fileno(), *memories],
                 env={name: value for name, value in os.environ.items() if name not in OURS},
             )
         self.wire = Wire(ours)
@@ -151,7 +152,7 @@ class Supervisor(Lifecycle):
         """Those that serve."""
         self._all: list[Child] = []
         """Those and the ones that are about to."""
-        self._shares = share(workers)
+        self._memories = (capacity.share(workers), crowd.share(workers))
         self._listeners: Listeners = {}
         self._doors: Doors = {}
         self._counts: Counter[str] = Counter()
@@ -237,7 +238,7 @@ class Supervisor(Lifecycle):
     async def _add(self) -> None:
         """Start one more worker. Raises what keeps it from serving."""
         place = min(set(range(self._workers)) - {child.place for child in self._all})
-        child = Child(self.path, self._shares, place)
+        child = Child(self.path, self._memories, place)
         self._all.append(child)
         try:
             await child.prepare(self._listeners, self._doors)
@@ -253,6 +254,7 @@ class Supervisor(Lifecycle):
     async def _watch(self, child: Child) -> None:
         """Replace the worker when it has ended."""
         await child.ended.wait()
+        crowd.forget(self._memories[1], child.place)
         if self._stopping:
             return
         self._children.remove(child)

@@ -1,11 +1,12 @@
 """A worker: a process that serves the doors that its supervisor has bound.
 
-    python -m check_user.app.worker FILE WIRE SHARES PLACE
+    python -m check_user.app.worker FILE WIRE SHARES CROWD PLACE
 
-``WIRE`` is the descriptor of its end of the wire (see ``control``), ``SHARES`` of the memory in
-which the workers count their clients, where it has the place ``PLACE``. It reads the configuration
-itself, opens a directory of its own, and takes its part of the clients. Signals are the
-supervisor's affair; the worker ends when it is told to, or when nobody is there to tell it.
+``WIRE`` is the descriptor of its end of the wire (see ``control``); ``SHARES`` and ``CROWD`` are
+those of the memories in which the workers count their clients, and the gateway's by their networks;
+there it has the place ``PLACE``. It reads the configuration itself, opens a directory of its own,
+and takes its part of the clients. Signals are the supervisor's affair; the worker ends when it is
+told to, or when nobody is there to tell it.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from check_user.app.generation import Generation, prove
 from check_user.app.process import prepare, run, spare_the_collector
 from check_user.app.serving import Serving
 from check_user.config import ConfigError
+from check_user.gateway.crowd import Crowd
 from check_user.servers.capacity import Shares
 from check_user.servers.listen import Listener
 
@@ -30,11 +32,11 @@ from check_user.servers.listen import Listener
 class Worker:
     """What the supervisor says, done."""
 
-    def __init__(self, path: Path, wire: Wire, shares: Shares) -> None:
+    def __init__(self, path: Path, wire: Wire, shares: Shares, crowd: Crowd) -> None:
         """Wait for the first message."""
         self._path = path
         self._wire = wire
-        self._serving = Serving(shares)
+        self._serving = Serving(shares, crowd)
         self._is_up = False
         self._prepared: Generation | None = None
 
@@ -64,7 +66,9 @@ class Worker:
             settings, doors = await read(self._path)
             listeners = _listeners(doors, given, sockets)
             serving = self._serving
-            self._prepared = await prove(settings, doors, listeners, serving.report, serving.judge)
+            self._prepared = await prove(
+                settings, doors, listeners, serving.report, serving.judge, serving.crowd
+            )
         except Exception as error:  # noqa: BLE001 - a door to the outside: the supervisor is told
             for each in sockets:
                 each.close()
@@ -116,13 +120,13 @@ def _failure(error: Exception) -> dict[str, Any]:
     return {"said": "failed", "kind": type(error).__name__, "arguments": arguments}
 
 
-async def _main(path: Path, descriptor: int, memory: int, place: int) -> None:
+async def _main(path: Path, descriptor: int, shares: int, crowd: int, place: int) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGHUP, signal.SIGINT):  # a terminal sends them to everybody
         loop.add_signal_handler(number, int)
     wire = Wire(socket.socket(fileno=descriptor))
     try:
-        await Worker(path, wire, Shares(memory, place)).run()
+        await Worker(path, wire, Shares(shares, place), Crowd(crowd, place)).run()
     finally:
         wire.close()
 

@@ -44,7 +44,7 @@ def exit_code(reasons: set[Reason]) -> int:
     """75 if anything could not be told, else 1 if anything is refused, 3 if foreign, else 0."""
     if Reason.FAULT in reasons:
         return os.EX_TEMPFAIL
-    if reasons & {Reason.UNKNOWN, Reason.MALFORMED}:
+    if reasons - {Reason.KNOWN, Reason.FOREIGN}:
         return REFUSED
     return FOREIGN if Reason.FOREIGN in reasons else os.EX_OK
 
@@ -91,15 +91,27 @@ def _explanation(answer: Answer) -> Iterator[str]:
     decision = answer.decision
     if decision.address:
         yield f"  key     {printable(decision.address)}"
-    for number, step in enumerate(answer.steps, 1):
+    for sentence in _conclusions(answer):
+        yield f"  because {printable(sentence)}"
+    for number, step in enumerate(_questions(answer), 1):
         yield f"  step {number}  {printable(step.name)}: {_outcome(step)}"
         yield f"          query   {printable(' '.join(step.query.split()))}"
         yield f"          values  {_list(step.values)}"
         if step.rows:
             yield f"          rows    {_list(step.rows)}"
+    if decision.source:
+        yield f"  source  {printable(decision.source)}"
     if decision.cause:
         yield f"  cause   {printable(decision.cause)}"
     yield f"  took    {answer.milliseconds:.1f} ms"
+
+
+def _questions(answer: Answer) -> list[Step]:
+    return [step for step in answer.steps if step.query]
+
+
+def _conclusions(answer: Answer) -> list[str]:
+    return [step.name for step in answer.steps if not step.query]
 
 
 def _outcome(step: Step) -> str:
@@ -126,6 +138,8 @@ def _as_json(answer: Answer, *, explain: bool) -> str:
         fields |= {"code": verdict.code, "enhanced": verdict.enhanced}
     if decision.cause:
         fields["cause"] = decision.cause
+    if decision.source:
+        fields["source"] = decision.source
     if explain:
         fields["steps"] = [
             {
@@ -136,6 +150,7 @@ def _as_json(answer: Answer, *, explain: bool) -> str:
                 "origin": step.origin,
                 "ms": round(step.milliseconds, 3),
             }
-            for step in answer.steps
+            for step in _questions(answer)
         ]
+        fields |= {"because": said} if (said := _conclusions(answer)) else {}
     return json.dumps(fields)

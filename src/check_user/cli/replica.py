@@ -8,7 +8,9 @@
     listed        2007-11-23 14:53:51 +0000, 12 s old; took 0.8 s
     refused       nothing
 
-On a terminal, ``build`` and ``verify`` draw a bar while they list: rows, rows a second, time left.
+While they list, ``build`` and ``verify`` say how far they are, on a terminal as a bar::
+
+    [#########.....................] 312,000 of 1,000,000 rows, 140,000 a second, 5 s left
 """
 
 from __future__ import annotations
@@ -41,6 +43,9 @@ BAR = 30
 
 REDRAW = 0.1
 """Seconds between two states of the bar."""
+
+REPEAT = 5.0
+"""Seconds between two lines where there is no terminal."""
 
 
 def replica(options: Namespace) -> int:
@@ -123,29 +128,31 @@ def _fail(code: int, error: Exception) -> int:
 
 
 class Bar:
-    """A progress bar on a terminal; nothing elsewhere."""
+    """Shows progress on stderr: in place on a terminal, else by a line now and then."""
 
     def __init__(self) -> None:
         """Begin the clock."""
-        self._is_shown = sys.stderr.isatty()
-        self._begun = self._drawn = time.monotonic()
+        self._in_place = sys.stderr.isatty()
+        self._pause = REDRAW if self._in_place else REPEAT
+        self._begun = self._shown = time.monotonic()
 
     def __enter__(self) -> Bar:
-        """Nothing is drawn yet."""
+        """Nothing is shown yet."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave an empty line behind."""
-        if self._is_shown:
+        """Leave the terminal's line as it was."""
+        if self._in_place:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
     def show(self, rows: int, total: int) -> None:
-        """Draw ``rows`` of ``total``."""
+        """Show ``rows`` of ``total``."""
         now = time.monotonic()
-        if self._is_shown and now - self._drawn >= REDRAW:
-            self._drawn = now
+        if now - self._shown >= self._pause:
+            self._shown = now
             line = drawn(rows, total, now - self._begun)
-            print(f"\r\x1b[K{line}", end="", file=sys.stderr, flush=True)
+            text = f"\r\x1b[K{line}" if self._in_place else f"{line}\n"
+            print(text, end="", file=sys.stderr, flush=True)
 
 
 def drawn(rows: int, total: int, seconds: float) -> str:

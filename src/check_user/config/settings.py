@@ -68,7 +68,8 @@ class Settings:
 
     ``host``, ``port`` and ``socket`` include what ``database`` said in DBI's way; ``passwd``
     includes what ``passwd_file`` held; of ``email_address`` and ``email_user`` with
-    ``email_domain`` one is empty, and all names of tables are with ``schema`` or ``email_query``; ``tls`` is ``off`` or ``verify``.
+    ``email_domain`` one is empty, and all names of tables are with ``schema`` or ``email_query``;
+    ``tls`` is ``off`` or ``verify``.
     """
 
     file: Path
@@ -160,15 +161,15 @@ class Settings:
     )
     email_query: str = key(
         values.TEXT,
-        "A query in place of all names: it returns the address that is stored, and perhaps a second "
-        "column, its state (docs/schemas.md). `:address`, `:user` and `:domain` stand for what is "
-        "asked; they are bound, and stand without quotes.",
+        "A query in place of all names: it returns the address that is stored, and perhaps its "
+        "state in a second column (docs/schemas.md). `:address`, `:user` and `:domain` stand for "
+        "what is asked; they are bound, and stand without quotes.",
         "",
     )
     domain_query: str = key(
         values.TEXT,
-        "With `email_query`: a query that returns the domain that is stored, and perhaps its state; "
-        "`:domain` stands for what is asked.",
+        "With `email_query`: a query that returns the domain that is stored, and perhaps its "
+        "state; `:domain` stands for what is asked.",
         "",
         default_text="needed with `email_query`",
     )
@@ -227,8 +228,8 @@ class Settings:
     )
     domain_delimiter: tuple[Named, ...] = key(
         values.DOMAIN_DELIMITERS,
-        "The `recipient_delimiter` of one domain: `example.org -_`; a domain alone has none. May be "
-        "given several times.",
+        "The `recipient_delimiter` of one domain: `example.org -_`; a domain alone has none. May "
+        "be given several times.",
         (),
         repeatable=True,
     )
@@ -247,7 +248,7 @@ class Settings:
     dry_run_domains: tuple[str, ...] = key(
         values.DOMAINS, "The domains in which nobody is refused, as with `mode=dry_run`.", ()
     )
-    code_unknown: ReplyCode = key(
+    code_unknown: ReplyCode = key(  # noqa: RUF009 - as above
         values.reply_code(5, 4), "The reply to a recipient who isn't there.", _code(UNKNOWN)
     )
     text_unknown: str = key(
@@ -255,25 +256,25 @@ class Settings:
         "Its text; `{address}` stands for the address, here and below.",
         UNKNOWN.text,
     )
-    code_disabled: ReplyCode = key(
+    code_disabled: ReplyCode = key(  # noqa: RUF009 - as above
         values.reply_code(5, 4, 2),
         "The reply to one who is switched off or expired. With a 2xx here or below he is taken.",
         _code(DISABLED),
     )
     text_disabled: str = key(values.REPLY_TEXT, "Its text.", DISABLED.text)
-    code_refused: ReplyCode = key(
+    code_refused: ReplyCode = key(  # noqa: RUF009 - as above
         values.reply_code(5, 4),
         "The reply to one who is stored in order to be refused.",
         _code(REFUSED),
     )
     text_refused: str = key(values.REPLY_TEXT, "Its text.", REFUSED.text)
-    code_busy: ReplyCode = key(
+    code_busy: ReplyCode = key(  # noqa: RUF009 - as above
         values.reply_code(4, 2),
         "The reply to one who can't take mail for a moment (he is being renamed, ...).",
         _code(BUSY),
     )
     text_busy: str = key(values.REPLY_TEXT, "Its text.", BUSY.text)
-    code_full: ReplyCode = key(
+    code_full: ReplyCode = key(  # noqa: RUF009 - as above
         values.reply_code(4, 5, 2), "The reply to one whose mailbox is full.", _code(FULL)
     )
     text_full: str = key(values.REPLY_TEXT, "Its text.", FULL.text)
@@ -371,6 +372,12 @@ class Settings:
         "Connections at a time from one network of clients (IPv4: /24, IPv6: /64; ours and relay "
         "clients aside), then 421. 0: no limit.",
         50,
+    )
+    smtp_max_unknown_per_hour: int = key(
+        values.count(0, 1_000_000_000),
+        "Recipients in an hour that one such network has refused for good; what would be 5xx is "
+        "450 after that, and who exists is taken as ever. 0: no limit.",
+        100,
     )
     smtp_session_time: float = key(
         values.seconds(60, 86400),

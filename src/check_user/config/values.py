@@ -124,7 +124,7 @@ def join_host(host: str, port: int) -> str:
 
 
 def _number(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text, re.ASCII):
+    if not re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,9})?", text, re.ASCII):
         raise ValueError(f"{text!r} is not a number")
     return float(text)
 

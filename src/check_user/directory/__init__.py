@@ -65,7 +65,10 @@ class Misconfigured(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One step of a lookup, for ``lookup --explain``: what was asked and what came back."""
+    """One step of a lookup, for ``lookup --explain``: what was asked and what came back.
+
+    Without a ``query`` it is no question but a conclusion: ``name`` is a sentence.
+    """
 
     name: str
     query: str

@@ -89,11 +89,21 @@ class Found(NamedTuple):
     through: str = ""
     follow: str = ""
 
-    def why(self) -> str:
+    def why(self, asked: Address) -> str:
         """The answer's reason in a postmaster's words."""
-        rows = ", ".join(_shown(self.key, fact) for fact in self.facts)
-        steps = [f"alias domain -> {self.through}" if self.through else "", rows]
-        return "; ".join(filter(None, [*steps, self.presence.value]))
+        steps = [f"alias domain {asked.domain.key} -> {self.through}"] if self.through else []
+        steps += [_shown(self.key, fact) for fact in self.facts]
+        return "; ".join([*steps, CONCLUSIONS.get(self.presence, self.presence.value)])
+
+
+CONCLUSIONS = {
+    Presence.FOREIGN: "foreign, since no active row makes the domain ours",
+    Presence.UNKNOWN: "unknown, since no row in a domain of ours says more",
+    Presence.BASE: "known without its extension",
+    Presence.ALIAS_DOMAIN: "known in the domain that its own stands for",
+    Presence.CATCH_ALL: "known by the catch-all",
+    Presence.RELAY: "not refused, since its accounts are elsewhere",
+}
 
 
 def _shown(key: str, fact: Fact) -> str:

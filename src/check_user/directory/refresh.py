@@ -136,8 +136,13 @@ class Feeder:
         writing = asyncio.create_task(self._write_noted())
         try:
             while True:
-                with suppress(Busy, Unusable), Lock(self._path, "feeder"):
-                    await self._go_round()
+                try:
+                    with Lock(self._path, "feeder"):
+                        await self._go_round()
+                except Busy:  # another process does the rounds
+                    pass
+                except Unusable as error:
+                    self._complain(f"the replica couldn't be written: {error}")
                 await asyncio.sleep(STEP)
         finally:
             writing.cancel()

@@ -3,6 +3,7 @@
 The codec (``protocols.smtp``) reads commands and asks questions; here they are answered::
 
     session      one client: a question in, a reply out; Received header, loops
+    crowd        how many clients a network has here, and how often it has guessed
     chain        the plugins, in the order of qpsmtpd's file ``plugins``
     plugins/     check_user, rcpt_ok, tls, queue/smtp-forward, queue/maildir
     files        qpsmtpd's files: plugins, rcpthosts, relayclients, me

@@ -1,6 +1,6 @@
 """One client's session: the codec's questions in, replies out.
 
-    session = Session(chain)
+    session = Session(chain, doorkeeper)
     reply = session.handle(question)        a Reply, None, or an awaitable of one
     session.closed()                        the client has gone
 
@@ -11,6 +11,10 @@ field before it; nothing of it is kept here.
 
 A message in a loop is refused at its end, 554 5.4.6, and goes nowhere. Loops are seen by the number
 of Received fields alone: a maildir behind a gateway passes nothing on.
+
+A client whose network has too many here is told 421 in place of the greeting; one whose network has
+guessed too often is told 450 where it would be 5xx (see ``crowd``). That an address is malformed
+isn't guessing: it is told whatever the count.
 
 An exception in a hook, or anywhere below, is 451 4.3.0 with a constant text to the question it
 belongs to, and one report; the session goes on. A message that it hits is never delivered.
@@ -23,6 +27,7 @@ import secrets
 from collections.abc import Awaitable
 
 from check_user.gateway.chain import Chain
+from check_user.gateway.crowd import Doorkeeper, Visit
 from check_user.gateway.delivery import INTERNAL, Transaction
 from check_user.gateway.header import MOST_RECEIVED, ReceivedCount, received
 from check_user.gateway.plugins import Decision
@@ -48,6 +53,10 @@ IN_A_LOOP = Reply(554, "5.4.6", ("Too many hops: the message is in a loop",))
 NOT_NOW = Reply(421, "4.3.0", INTERNAL.lines)
 """In place of the greeting."""
 
+TOO_MANY_GUESSES = Reply(450, "4.7.1", ("Too many unknown recipients - try later",))
+MALFORMED = "5.1.3"
+"""RFC 3463 3.2: bad destination mailbox address syntax."""
+
 MARK_OCTETS = 6
 """Of a transaction's name, which has twice as many letters."""
 
@@ -55,8 +64,22 @@ MARK_OCTETS = 6
 class Session:
     """Answers one client's questions."""
 
-    def __init__(self, chain: Chain) -> None:
+    __slots__ = (
+        "_chain",
+        "_delivery",
+        "_doorkeeper",
+        "_received",
+        "_refused",
+        "_site",
+        "_transaction",
+        "_visit",
+    )
+
+    def __init__(self, chain: Chain, doorkeeper: Doorkeeper) -> None:
         """Wait for Connect."""
+        self._doorkeeper = doorkeeper
+        self._visit: Visit | None = None
+        """None before it was let in, and after it has gone."""
         self._chain = chain
         self._site = chain.site
         self._delivery = chain.hook_queue()
@@ -78,6 +101,9 @@ class Session:
     def closed(self) -> None:
         """Let go of everything: the client has gone."""
         self._transaction = None
+        if self._visit is not None:
+            self._visit.leave()
+            self._visit = None
         self._delivery.close()
 
     def _answer(self, question: Question) -> Reply | Awaitable[Reply | None] | None:
@@ -97,9 +123,16 @@ class Session:
                 self._abandon()
                 return None
             case Connect():
-                return Reply(220, "", (f"{self._site.me} ESMTP check_user ready",))
+                return self._connect(question.client)
             case Secured():
                 return None
+
+    def _connect(self, client: str) -> Reply:
+        self._visit = self._doorkeeper.admit(client)
+        if self._visit is None:
+            text = f"{self._site.me} Too many connections from your network"
+            return Reply(421, "4.7.0", (text,))
+        return Reply(220, "", (f"{self._site.me} ESMTP check_user ready",))
 
     async def _later(self, question: Question, answer: Awaitable[Reply | None]) -> Reply | None:
         try:
@@ -155,11 +188,27 @@ class Session:
         self, transaction: Transaction, recipient: Recipient, decision: Decision, deadline: float
     ) -> Reply | Awaitable[Reply]:
         if decision.reply is not None:
-            return decision.reply
+            return self._guarded(decision.reply)
         answer = self._delivery.recipient(transaction.mail, recipient, deadline)
         if isinstance(answer, Reply):
-            return _noted(transaction, recipient, answer)
-        return _note(transaction, recipient, answer)
+            return self._noted(transaction, recipient, answer)
+        return self._note(transaction, recipient, answer)
+
+    def _noted(self, transaction: Transaction, recipient: Recipient, reply: Reply) -> Reply:
+        if reply.is_positive:
+            transaction.recipients.append(recipient)
+        return self._guarded(reply)
+
+    async def _note(
+        self, transaction: Transaction, recipient: Recipient, answer: Awaitable[Reply]
+    ) -> Reply:
+        return self._noted(transaction, recipient, await answer)
+
+    def _guarded(self, reply: Reply) -> Reply:
+        """Tell a network that has guessed too often nothing for good."""
+        if reply.code < 500 or reply.enhanced == MALFORMED:
+            return reply
+        return TOO_MANY_GUESSES if self._visit and not self._visit.may_guess() else reply
 
     async def _data(self, *, chunked: bool) -> Reply:
         transaction = self._transaction
@@ -199,13 +248,3 @@ class Session:
         self._transaction = None
         self._refused = None
         self._delivery.abandon()
-
-
-def _noted(transaction: Transaction, recipient: Recipient, reply: Reply) -> Reply:
-    if reply.is_positive:
-        transaction.recipients.append(recipient)
-    return reply
-
-
-async def _note(transaction: Transaction, recipient: Recipient, answer: Awaitable[Reply]) -> Reply:
-    return _noted(transaction, recipient, await answer)

@@ -2,9 +2,9 @@
 
 The event loops' own servers accept whatever is waiting before anybody can say no: a burst takes
 every descriptor that is left, and then they wait a second, or busy themselves. So this is done
-here. A client is counted in before it becomes a connection; one too many is closed in the same
-moment. Should the process or the machine be out of descriptors or memory all the same, accepting
-rests for a while and the kernel keeps the clients.
+here. A client is counted in before it becomes a connection; one too many is refused and closed in
+the same moment. Should the process or the machine be out of descriptors or memory all the same,
+accepting rests for a while and the kernel keeps the clients.
 
 Accepting is quick and making a connection is not. So a burst is accepted at once, before the
 kernel's queue is full and a client has to try again after a second, and then made into connections
@@ -45,7 +45,8 @@ EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 class Acceptor:
     """Hands every client of ``listening`` that there is room for to ``welcome``, counted in.
 
-    It is non-blocking when it is handed over; whoever has it says ``capacity.leave()``.
+    It is non-blocking when it is handed over; whoever has it says ``capacity.leave()``. The others
+    go to ``refuse``, which mustn't wait and closes them.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Acceptor:
         listening: socket.socket,
         capacity: Capacity,
         welcome: Callable[[socket.socket], None],
+        refuse: Callable[[socket.socket], None],
         report: Callable[[str], None],
         *,
         is_shared: bool,
@@ -63,6 +65,7 @@ class Acceptor:
         self._listening = listening
         self._capacity = capacity
         self._welcome = welcome
+        self._refuse = refuse
         self._report = report
         self._pause: asyncio.TimerHandle | None = None
         self._accepted: deque[socket.socket] = deque()
@@ -112,7 +115,7 @@ class Acceptor:
                 client.setblocking(False)
                 self._accepted.append(client)
             else:
-                client.close()
+                self._refuse(client)
                 self._report(f"refused a client: there are {self._capacity.limit} already")
 
     def _usher(self) -> None:

@@ -3,8 +3,8 @@
 Every client costs a file descriptor. If clients may take the last one, the directory can't open a
 connection, and every answer is DENYSOFT. So a number of descriptors
 is kept back, and one :class:`Capacity`, shared by all servers of the process, counts the clients. A
-client beyond it is accepted and closed at once: it learns in a millisecond what it would else learn
-by a timeout.
+client beyond it is accepted and closed at once, after a 421 where it speaks SMTP: it learns in a
+millisecond what it would else learn by a timeout.
 """
 
 from __future__ import annotations

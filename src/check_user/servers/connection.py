@@ -143,7 +143,7 @@ class Connection(asyncio.Protocol):
         if self._mark is _CLOSE:
             return
         if self._mark is _NEED_CONTENT:
-            self._patience.content(self._loop.time(), len(data), begins=False)
+            self._patience.content(self._loop.time(), len(data))
         self._codec.feed(data)
         self._more = True
         self._turn()
@@ -222,8 +222,8 @@ class Connection(asyncio.Protocol):
         sent = self._flush()
         if taken or self._mark is not before or (sent and self._mark is _NEED_DATA):
             now = self._loop.time()
-            if self._mark is _NEED_CONTENT is not before:
-                self._patience.content(now, 0, begins=True)
+            if self._mark is not before:
+                self._patience.turn(now, before, self._mark)
             self._patience.since = now
         self._go_on()
 

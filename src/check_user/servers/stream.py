@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 
 from check_user.servers.accept import Acceptor
 from check_user.servers.capacity import Capacity
@@ -71,7 +72,14 @@ class StreamServer:
         self._stop_accepting()
         self._listener = listener
         self._acceptors = [
-            Acceptor(each, self._capacity, self._welcome, self.report, is_shared=listener.is_shared)
+            Acceptor(
+                each,
+                self._capacity,
+                self._welcome,
+                self._refuse,
+                self.report,
+                is_shared=listener.is_shared,
+            )
             for each in listener.sockets
         ]
         if self._timer is None:
@@ -116,6 +124,13 @@ class StreamServer:
         task = asyncio.get_running_loop().create_task(self._connect(client))
         self._welcoming.add(task)
         task.add_done_callback(self._welcoming.discard)
+
+    def _refuse(self, client: socket.socket) -> None:
+        """Close it, after a word where the protocol has one: its buffer is empty and takes that."""
+        if self.limits.refusal:
+            with suppress(OSError):
+                client.send(self.limits.refusal, socket.MSG_DONTWAIT)
+        client.close()
 
     async def _connect(self, client: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -83,38 +83,55 @@ class Limits:
     rate: float = 100.0
     """Octets a second that a message must have on average, after its first ``content`` seconds:
     the slowest honest line has more, and a client that drips must end."""
+    refusal: bytes = b""
+    """What a client is told that there is no room for, before it is closed."""
 
 
 _NEED_REST = Mark.NEED_REST
+_NEED_ANSWER = Mark.NEED_ANSWER
 _NEED_CONTENT = Mark.NEED_CONTENT
 
 
 class Patience:
-    """How long a client has taken, and whether that is too long."""
+    """How long a client has taken, and whether that is too long.
 
-    __slots__ = ("_began", "_began_content", "_octets", "since")
+    A message's time is that in which we waited for it, and not that in which it waited for us.
+    """
+
+    __slots__ = ("_began", "_octets", "_resumed", "_took", "since")
 
     def __init__(self, now: float) -> None:
         """A client has come."""
         self._began = now
-        self._began_content = 0.0
+        """When it came, or later by the time that its messages took."""
+        self._took = 0.0
+        """The time of the message under way, until ``_resumed``."""
+        self._resumed = 0.0
         self._octets = 0
         self.since = now
         """When it was last served, or began what it has not finished."""
 
-    def content(self, now: float, octets: int, *, begins: bool) -> None:
+    def content(self, now: float, octets: int) -> None:
         """A piece of a message has come."""
-        if begins:
-            self._began_content, self._octets = now, 0
         self.since = now
         self._octets += octets
+
+    def turn(self, now: float, before: Mark, mark: Mark) -> None:
+        """What is waited for isn't what it was ``before``."""
+        if before is _NEED_CONTENT:
+            self._took += now - self._resumed
+            self._began += now - self._resumed
+        if mark is _NEED_CONTENT:
+            self._resumed = now
+        elif mark is not _NEED_ANSWER:  # the message is over
+            self._took, self._octets = 0.0, 0
 
     def is_over(self, now: float, mark: Mark, limits: Limits) -> bool:
         """Whether a client that we wait for, and not it for us, has used up its time."""
         silent = now - self.since
         if mark is _NEED_CONTENT:
             most = limits.content + self._octets / limits.rate
-            return silent > limits.content or now - self._began_content > most
+            return silent > limits.content or self._took + now - self._resumed > most
         if limits.session and now - self._began > limits.session:
             return True
         return silent > (limits.rest if mark is _NEED_REST else limits.idle)

@@ -79,5 +79,6 @@ class Telemetry:
                 lookup.client[:LONGEST_TEXT],
                 decision.cause[:LONGEST_TEXT],
                 seconds,
+                decision.source,
             )
         )

@@ -10,10 +10,12 @@ Elsewhere, for machines, one JSON object a line, ASCII alone:
     {"time": "2007-11-23T14:53:51.123Z", "level": "info", "event": "decision", "verdict": "DENY",
      "reason": "unknown", "address": "nobody@example.org", "door": "policy", "ms": 0.812}
 
-``client`` and ``cause`` are there when they are known. What isn't a decision has the event
-``message`` and the one field ``message``. Whatever an address holds (line ends, terminal escapes,
-C1 controls, marks that turn the direction of text), it can't begin a line or reach the terminal:
-every character that isn't printable is escaped as in Python, and so is the backslash.
+``client``, ``cause`` and ``source`` (what in the directory gave the answer, where it is more than
+the address itself: ``catch-all``, ``alias domain``, ...) are there when they are known. What isn't
+a decision has the event ``message`` and the one field ``message``. Whatever an address holds (line
+ends, terminal escapes, C1 controls, marks that turn the direction of text), it can't begin a line
+or reach the terminal: every character that isn't printable is escaped as in Python, and so is the
+backslash.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class Decided(NamedTuple):
     client: str
     cause: str
     seconds: float
+    source: str = ""
 
     @property
     def level(self) -> Level:
@@ -81,9 +84,10 @@ def as_text(record: Record) -> str:
     verdict = record.verdict
     cause = f": {printable(record.cause)}" if record.cause else ""
     client = f", client {printable(record.client)}" if record.client else ""
+    source = f", {record.source}" if record.source else ""
     return (
         f"{head} {verdict.action.value:8} {verdict.reason.value:9} {printable(record.address)} "
-        f"[{record.door}, {record.seconds * 1000:.1f} ms{client}]{cause}"
+        f"[{record.door}, {record.seconds * 1000:.1f} ms{client}{source}]{cause}"
     )
 
 
@@ -96,13 +100,14 @@ def as_json(record: Record) -> str:
     if isinstance(record, Said):
         line = f'{head}, "event": "message", "message": {_quoted(record.message)}}}'
     else:
-        _, door, verdict, address, client, cause, seconds = record
+        _, door, verdict, address, client, cause, seconds, source = record
         client = f', "client": {_quoted(client)}' if client else ""
         cause = f', "cause": {_quoted(cause)}' if cause else ""
+        source = f', "source": "{source}"' if source else ""
         line = (
             f'{head}, "event": "decision", "verdict": "{verdict.action._value_}", '
             f'"reason": "{verdict.reason._value_}", "address": {_quoted(address)}, '
-            f'"door": "{door}", "ms": {seconds * 1000:.3f}{client}{cause}}}'
+            f'"door": "{door}", "ms": {seconds * 1000:.3f}{client}{source}{cause}}}'
         )
     if "\x7f" in line:  # the one control character that JSON lets through
         line = line.replace("\x7f", "\\u007f")

@@ -42,7 +42,7 @@ class Cell(NamedTuple):
 Stored = Sequence[str | None]
 
 
-class Test(Protocol):
+class Condition(Protocol):
     """Something that a row's values tell. ``optional``: only if the columns are there."""
 
     @property
@@ -71,11 +71,11 @@ class Is:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         return (Cell(self.column),)
 
     def holds(self, stored: Stored, now: float) -> bool:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         (value,) = stored
         return self.null if value is None else value.strip().lower() in self.values
 
@@ -90,11 +90,11 @@ class IsNot:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         return (Cell(self.column),)
 
     def holds(self, stored: Stored, now: float) -> bool:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         (value,) = stored
         return value is None or value.strip().lower() not in self.values
 
@@ -109,11 +109,11 @@ class Begins:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         return (Cell(self.column),)
 
     def holds(self, stored: Stored, now: float) -> bool:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         (value,) = stored
         return value is not None and value.strip().lower().startswith(self.prefixes)
 
@@ -128,11 +128,11 @@ class Clear:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         return (Cell(self.column),)
 
     def holds(self, stored: Stored, now: float) -> bool:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         (value,) = stored
         try:
             return not int(value or "0") & self.bits
@@ -152,11 +152,11 @@ class Future:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         return (Cell(self.column),)
 
     def holds(self, stored: Stored, now: float) -> bool:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         (value,) = stored
         ends = None if value is None else _unix_time(value.strip())
         return ends is None or ends >= now
@@ -183,11 +183,11 @@ class Filled:
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         return (Cell(self.column, Form.FILLED),)
 
     def holds(self, stored: Stored, now: float) -> bool:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         return stored[0] is not None
 
 
@@ -195,16 +195,16 @@ class Filled:
 class Either:
     """One of the tests holds."""
 
-    tests: tuple[Test, ...]
+    tests: tuple[Condition, ...]
     optional: bool = False
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         return tuple(cell for test in self.tests for cell in test.cells)
 
     def holds(self, stored: Stored, now: float) -> bool:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         return any(self._each(stored, now))
 
     def _each(self, stored: Stored, now: float) -> list[bool]:
@@ -219,11 +219,11 @@ class Both(Either):
     """All of the tests hold."""
 
     def holds(self, stored: Stored, now: float) -> bool:
-        """See :class:`Test`."""
+        """See :class:`Condition`."""
         return all(self._each(stored, now))
 
 
-def _places(tests: Sequence[Test]) -> list[tuple[int, int]]:
+def _places(tests: Sequence[Condition]) -> list[tuple[int, int]]:
     """Where each test's values begin and end among those of all."""
     ends = [0]
     for test in tests:
@@ -284,10 +284,10 @@ class Addresses:
     address: tuple[str, ...]
     joins: tuple[Join, ...] = ()
     where: Where = ()
-    only: tuple[Test, ...] = ()
-    enabled: tuple[Test, ...] = ()
-    catch_all_enabled: tuple[Test, ...] | None = None
-    refused: Test | None = None
+    only: tuple[Condition, ...] = ()
+    enabled: tuple[Condition, ...] = ()
+    catch_all_enabled: tuple[Condition, ...] | None = None
+    refused: Condition | None = None
     refuses: bool = False
     busy: bool = False
     goes_to: str = ""
@@ -315,9 +315,9 @@ class Domains:
     domain: str
     joins: tuple[Join, ...] = ()
     where: Where = ()
-    only: tuple[Test, ...] = ()
-    enabled: tuple[Test, ...] = ()
-    relay: Test | None = None
+    only: tuple[Condition, ...] = ()
+    enabled: tuple[Condition, ...] = ()
+    relay: Condition | None = None
     relays: bool = False
     relay_always: bool = False
     stands_for: str = ""

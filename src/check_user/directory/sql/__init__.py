@@ -6,8 +6,8 @@ connection), ``templates`` and ``recipients`` (the statements), ``plans`` (wheth
 them), ``catalogue`` (what the configured columns are), ``connector`` (the way to the servers),
 ``questions`` and ``pool`` (who asks when, and what if it breaks), ``lookup`` (which questions make
 an answer). ``schema_catalogue``, ``schema_template``, ``schema_opening`` and ``schema_lookup`` are
-the same for the schemas of known products. Beside them ``doctor`` (what ``check-user check`` says)
-and ``sample`` (the demo's database).
+the same for the schemas of known products, and ``queries`` for a site's own statements. Beside
+them ``doctor`` (what ``check-user check`` says) and ``sample`` (the demo's database).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from check_user.directory.sql.drivers import endpoints_of
 from check_user.directory.sql.lookup import SqlDirectory
 from check_user.directory.sql.options import SqlOptions, TlsOptions
 from check_user.directory.sql.pool import SOFT, Pool
+from check_user.directory.sql.queries import read_queries
 from check_user.directory.sql.sample import create_sample
 from check_user.directory.sql.schema_lookup import AddressRules, Looks, SchemaDirectory
 from check_user.directory.sql.schema_opening import read_schema
@@ -66,6 +67,8 @@ async def open_directory(options: SqlOptions, report: Report) -> SqlDirectory | 
 async def _read(session: Session, options: SqlOptions) -> Catalogue | Looks:
     if options.schema is not None:
         return await read_schema(session, options.schema, options)
+    if options.email_query:
+        return await read_queries(session, options)
     return await read_catalogue(session, options)
 
 

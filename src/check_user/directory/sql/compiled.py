@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Connection, Select
+from sqlalchemy import CompoundSelect, Connection, Select, TextClause
 from sqlalchemy.engine import Dialect
 
 Rows = Sequence[Sequence[Any]]
 
-Statement = Select[Any] | CompoundSelect[Any]
+Statement = Select[Any] | CompoundSelect[Any] | TextClause
 
 
 @dataclass(frozen=True, slots=True)

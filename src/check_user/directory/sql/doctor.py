@@ -14,12 +14,17 @@ from dataclasses import replace
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from check_user.directory import Finding, Level, Misconfigured
+from check_user.directory import Finding, Level, Misconfigured, Unavailable
 from check_user.directory.sql.catalogue import Catalogue, Columns, compares_equal, read_catalogue
 from check_user.directory.sql.drivers import Endpoint, dialect_of, endpoints_of
 from check_user.directory.sql.faults import describe
 from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.plans import uses_index
+from check_user.directory.sql.schema_doctor import (
+    examine_queries,
+    examine_rows,
+    examine_schema,
+)
 from check_user.directory.sql.session import Opener, Session
 from check_user.directory.sql.templates import (
     Template,
@@ -61,16 +66,39 @@ async def _examine_endpoint(options: SqlOptions, endpoint: Endpoint) -> list[Fin
     try:
         findings += await _transport(session, options)
         try:
-            catalogue = await read_catalogue(session, options)
+            findings += [finding async for finding in _accounts(session, options)]
         except Misconfigured as error:
             return [*findings, Finding(Level.ERROR, "tables", str(error), "correct the names")]
-        findings += [finding async for finding in _lookups(session, catalogue, options)]
-        findings += await _rights(session, catalogue)
+        except Unavailable as error:
+            findings.append(Finding(Level.ERROR, subject, str(error), "see the database's log"))
     except DBAPIError as error:
         findings.append(Finding(Level.ERROR, subject, describe(error), "see the database's log"))
     finally:
         await session.aclose()
     return findings
+
+
+async def _accounts(session: Session, options: SqlOptions) -> AsyncIterator[Finding]:
+    """What there is to say about the tables, in whichever way they were named."""
+    if options.schema is not None:
+        async for finding in examine_schema(session, options.schema, options):
+            yield finding
+        for finding in await _rights(session, set(options.schema.tables)):
+            yield finding
+        for finding in await examine_rows(session, options.schema, options, PATIENCE):
+            yield finding
+        return
+    if options.email_query:
+        for finding in await examine_queries(session, options):
+            yield finding
+        return
+    catalogue = await read_catalogue(session, options)
+    async for finding in _lookups(session, catalogue, options):
+        yield finding
+    for finding in await _rights(
+        session, {catalogue.emails.table.fullname, catalogue.domains.table.fullname}
+    ):
+        yield finding
 
 
 async def _lookups(
@@ -168,8 +196,7 @@ async def _canonical(session: Session, columns: Columns, name: str) -> Finding:
 # Rights and transport
 
 
-async def _rights(session: Session, catalogue: Catalogue) -> list[Finding]:
-    tables = {catalogue.emails.table.fullname, catalogue.domains.table.fullname}
+async def _rights(session: Session, tables: set[str]) -> list[Finding]:
     match session.dialect.name:
         case "mysql" | "mariadb":
             beyond = await _mysql_rights(session)

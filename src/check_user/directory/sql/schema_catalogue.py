@@ -29,11 +29,11 @@ from check_user.directory import Misconfigured
 from check_user.directory.schemas import Schema
 from check_user.directory.schemas.declaration import (
     Addresses,
+    Condition,
     Constant,
     Domains,
     Either,
     Source,
-    Test,
 )
 from check_user.directory.sql.catalogue import folds, holds_text, named, reflect
 from check_user.directory.sql.faults import Fault, classify, describe
@@ -122,7 +122,7 @@ def _absent(source: Source, found: Mapping[str, Types]) -> str:
     return ""
 
 
-def _tests(source: Source) -> tuple[Test, ...]:
+def _tests(source: Source) -> tuple[Condition, ...]:
     tests = [*source.only, *source.enabled]
     if isinstance(source, Addresses):
         tests += [*(source.catch_all_enabled or ()), *([source.refused] if source.refused else [])]
@@ -219,9 +219,9 @@ def _prune(source: Source, columns: Collection[str]) -> Source:
     return replace(source, only=only, enabled=enabled)
 
 
-def _pruned(tests: tuple[Test, ...], columns: Collection[str]) -> tuple[Test, ...]:
+def _pruned(tests: tuple[Condition, ...], columns: Collection[str]) -> tuple[Condition, ...]:
     names = {column.lower() for column in columns}
-    kept: list[Test] = []
+    kept: list[Condition] = []
     for test in tests:
         if isinstance(test, Either):
             kept.append(replace(test, tests=_pruned(test.tests, columns)))

@@ -47,9 +47,12 @@ MOST_TARGETS = 20
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """The statements: all sources; all domains; and what is left for a second, folded look."""
+    """The statements: all sources (or two, asked at the same time); all domains; and what is left
+    for a second, folded look.
+    """
 
     first: Template
+    beside: Template | None
     domains: Template
     folded: Template | None
     folded_domains: Template | None
@@ -98,7 +101,7 @@ class SchemaDirectory:
         if self._rules.check_targets and found.facts and found.facts[0].goes_to:
             found = await self._with_targets(address, found, facts, trace)
         if trace is not None:
-            trace(Step(found.why(), "", (), (), "the order of answers", 0.0))
+            trace(Step(found.why(address), "", (), (), "", 0.0))
         return found.presence
 
     async def find_domain(self, domain: Domain, trace: Trace | None = None) -> Presence:
@@ -178,7 +181,11 @@ class SchemaDirectory:
         there = (_in_domain(name, target) for name in names) if target else ()
         wanted = [*names, *(name for name in there if name is not None)]
         slots = tuple(dict.fromkeys(self._slots(wanted, folded=folded)))
-        return (await self._ask(template, names[0].key, slots, trace)).facts
+        beside = self._looks.beside
+        if beside is None:
+            return (await self._ask(template, names[0].key, slots, trace)).facts
+        asked = (self._ask(each, names[0].key, slots, trace) for each in (template, beside))
+        return merged(await asyncio.gather(*asked)).facts
 
     def _slots(self, names: Iterable[Address], *, folded: bool) -> Iterable[Slot]:
         place, blind = self._looks.place, folded or self._looks.is_case_blind

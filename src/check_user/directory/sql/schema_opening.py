@@ -48,6 +48,7 @@ async def read_schema(session: Session, schema: Schema, options: SqlOptions) -> 
 
     return Looks(
         first=template("recipient", first, place, dialect),
+        beside=None,
         domains=template("domain", of_domains, place, dialect),
         folded=asks("recipient folded", second),
         folded_domains=asks("domain folded", later_of_domains),

@@ -38,9 +38,11 @@ from sqlalchemy import (
     cast,
     func,
     literal_column,
+    not_,
     null,
     or_,
     select,
+    true,
     union_all,
 )
 
@@ -50,9 +52,9 @@ from check_user.directory.schemas.declaration import (
     Addresses,
     CatchAll,
     Cell,
+    Condition,
     Domains,
     Form,
-    Test,
 )
 from check_user.directory.sql.schema_catalogue import Bound
 from check_user.directory.sql.templates import (
@@ -142,7 +144,7 @@ class Branch:
 
     def __post_init__(self) -> None:
         source = self.bound.source
-        tests: list[tuple[Test, ...]] = [source.only, source.enabled]
+        tests: list[tuple[Condition, ...]] = [source.only, source.enabled]
         if isinstance(source, Addresses):
             other = source.enabled if source.catch_all_enabled is None else source.catch_all_enabled
             tests += [other, (source.refused,) if source.refused else ()]
@@ -167,6 +169,24 @@ class Branch:
         source = self.bound.source
         return isinstance(source, Addresses) and source.many
 
+    @property
+    def serves_everybody(self) -> bool:
+        """Whether some of its rows are catch-alls."""
+        source = self.bound.source
+        return isinstance(source, Addresses) and source.catch_all is not None
+
+    @property
+    def is_listed(self) -> bool:
+        """Whether its rows are about addresses one by one,"""
+        source = self.bound.source
+        return isinstance(source, Addresses) and source.exact
+
+    @property
+    def is_special(self) -> bool:
+        """and all of them say something else than that it is there."""
+        source = self.bound.source
+        return isinstance(source, Addresses) and (source.refuses or source.busy)
+
     # The SELECT
 
     def selects(self, size: int, width: int) -> list[Select[Any]]:
@@ -180,6 +200,25 @@ class Branch:
                 return [self._rows(self._pair(i), width) for i in range(size)]
             return [self._rows(or_(*map(self._pair, range(size))), width)]
         return [self._rows(self._whole(size), width)]
+
+    def listing(self, *, everybody: bool) -> Select[Any]:
+        """The SELECT of all its rows, or of those that are about everybody in a domain."""
+        source = self.bound.source
+        if not (everybody and isinstance(source, Addresses)):
+            return self._rows(self._everything, self.width)
+        key, condition = self.bound.keys[0], self._everything
+        match source.catch_all:
+            case CatchAll.AT:
+                condition = key.like("@%")
+            case CatchAll.BARE:
+                condition = not_(key.like("%@%"))
+            case CatchAll.STAR:
+                condition = key == literal_column("'*'")
+        return self._rows(condition, self.width)
+
+    @property
+    def _everything(self) -> ColumnElement[bool]:
+        return true()
 
     def _rows(self, condition: ColumnElement[bool], width: int) -> Select[Any]:
         keys = self.bound.keys
@@ -262,7 +301,7 @@ class Branch:
         if first is None:
             return None
         if isinstance(source, Domains):
-            return first if first in wanted else canonical_domain(as_text(first))
+            return self._domain_key(source, first, wanted)
         if len(self.bound.keys) == 2:
             return self._pair_key(as_text(first), row[2], wanted)
         if first in wanted and "@" in first:
@@ -273,6 +312,12 @@ class Branch:
         if source.catch_all is CatchAll.BARE and "@" not in text:
             return _at(canonical_domain(text))
         return canonical(text) if source.exact else None
+
+    def _domain_key(self, source: Domains, stored: object, wanted: Collection[str]) -> str | None:
+        if stored in wanted:
+            return str(stored)
+        text = as_text(stored)
+        return canonical_domain(text.rpartition("@")[2] if source.of_addresses else text)
 
     def _pair_key(self, local: str, domain: object, wanted: Collection[str]) -> str | None:
         source = self.bound.source
@@ -343,7 +388,7 @@ def _at(domain: str | None) -> str | None:
     return None if domain is None else f"@{domain}"
 
 
-def _judge(tests: tuple[Test, ...], cells: list[Cell]) -> Judge:
+def _judge(tests: tuple[Condition, ...], cells: list[Cell]) -> Judge:
     """Reserve the tests' cells, and make a function of a row that tells whether all hold."""
     spans = []
     for test in tests:

@@ -32,7 +32,6 @@ from typing import Any, NamedTuple, Protocol
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    CompoundSelect,
     LargeBinary,
     Select,
     String,
@@ -50,6 +49,7 @@ from sqlalchemy.types import UserDefinedType
 
 from check_user.address import canonical, canonical_domain, canonical_pair
 from check_user.directory.order import Facts
+from check_user.directory.sql.compiled import Statement
 
 Slot = tuple[str, ...]
 """The bound values of one spelling: (address,), (user, domain) or (domain,)."""
@@ -99,7 +99,7 @@ class Template(Protocol):
     scans: bool
     """It may read the whole table: slow is no sign of a fault."""
 
-    def statement(self, size: int) -> Select[Any] | CompoundSelect[Any]:
+    def statement(self, size: int) -> Statement:
         """The statement with ``size`` slots; parameters are named ``s0_0``, ``s0_1``, ``s1_0``."""
         ...
 
