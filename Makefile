@@ -35,6 +35,7 @@ check: setup
 	$(BIN)/lint-imports
 
 bench: setup
+	tests/peers/debian.sh
 	$(BIN)/python -m bench
 
 fuzz: setup

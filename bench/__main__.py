@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Protocol
 
 from bench import accounts, doors, smtp
 from bench.generator import ROOT
@@ -21,7 +22,22 @@ from bench.report import Section, document
 
 DOCUMENT = ROOT.parent / "docs" / "benchmarks.md"
 PACKAGES = ("check-user", "SQLAlchemy", "uvloop", "aiosqlite", "asyncmy", "asyncpg", "greenlet")
-PARTS = {"doors": doors, "smtp": smtp}
+
+
+class Part(Protocol):
+    """A module that measures something: its section's title, and how many accounts are usual."""
+
+    TITLE: str
+    ACCOUNTS: int
+
+    def run(
+        self, stack: ExitStack, root: Path, number: int, rounds: int, seconds: float
+    ) -> Section:
+        """Start everything, measure, report."""
+        ...
+
+
+PARTS: dict[str, Part] = {"doors": doors, "smtp": smtp}
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from bench.accounts import read_load
 from bench.databases import Database
 from bench.drivers import OF_DATABASE, endless
-from bench.generator import ask, compiled, cpu_of, measured
+from bench.generator import ROOT, ask, compiled, cpu_of, measured
 from bench.rounds import Contender, Measured, WrongError
 from tests.peers.check_user import CheckUser
 from tests.peers.database import DATABASE, PASSWORD, USER

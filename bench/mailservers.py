@@ -93,8 +93,8 @@ def greets(port: int) -> bool:
 class Gateway(CheckUser):
     """``check-user serve`` with the ``smtp`` door; accepted mail would go to a maildir.
 
-    ``stored_form=canonical`` says what is true of the bench's accounts, and what the peers' questions
-    take for granted.
+    ``stored_form=canonical`` says what is true of the bench's accounts, and what the peers take
+    for granted when they ask.
     """
 
     def __init__(self, folder: Path, database: Database) -> None:

@@ -58,7 +58,7 @@ def _middle(values: Sequence[float | None]) -> str:
 
 
 def document(old: str, sections: Iterable[Section], order: Sequence[str]) -> str:
-    """``docs/benchmarks.md`` with new ``sections``; ``order`` has the titles of all there may be."""
+    """``docs/benchmarks.md`` with new ``sections``; ``order`` has all titles that there may be."""
     kept = dict(_sections(old))
     kept |= {section.title: "\n".join(section.text).strip() for section in sections}
     texts = [f"## {title}\n\n{kept[title]}\n" for title in order if title in kept]

@@ -60,12 +60,16 @@ class Results:
 
     def ratio(self, of: Key, *to: Key) -> float:
         """The median of a rate's ratios to another's, or to the best of several, in each round."""
-        best = [max(run.rate for run in runs) for runs in zip(*(self.runs[key] for key in to))]
-        return median(run.rate / other for run, other in zip(self.runs[of], best, strict=True))
+        return median(
+            [
+                run.rate / max(self.runs[other][number].rate for other in to)
+                for number, run in enumerate(self.runs[of])
+            ]
+        )
 
     def rate(self, of: Key) -> float:
         """The median rate."""
-        return median(run.rate for run in self.runs[of])
+        return median([run.rate for run in self.runs[of]])
 
 
 def measure(contenders: Sequence[Contender], rounds: int, seconds: float) -> Results:

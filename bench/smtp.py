@@ -62,7 +62,7 @@ the load generator included.
 - The peers know the domains from their own configuration and ask MariaDB, by its socket, one
   question a recipient (`SELECT ... FROM users WHERE email = ...`); MariaDB is the gateway's.
 - Nobody writes a log line for a recipient (the gateway: `log_level=warning`), nobody asks the DNS
-  about clients, TLS isn't offered, and the limits for a session, a client and the server are lifted.
+  about clients, TLS isn't offered, and limits for a session, a client or the server are lifted.
 - `qpsmtpd`: prefork, 40 children, 20 of them idle; a DBI plugin of ours whose driver is loaded
   before the fork, a connection and a prepared statement for each child; `rcpthosts` is one suffix;
   the query for the client's name is taken out of a copy of the script.
@@ -113,16 +113,16 @@ def run(stack: ExitStack, root: Path, number: int, rounds: int, seconds: float) 
     """Start everything, measure, report."""
     rows = write_rows(root, number)
     load = accounts.write_load(root / "load", number, unknowns=True)
-    databases = [sqlite(root, rows), mariadb(stack, root, rows)]
-    exim = EximMysql(_folder(root, "exim"), databases[1].address)
-    servers = _servers(root, *databases, exim, number)
+    local, remote = sqlite(root, rows), mariadb(stack, root, rows)
+    exim = EximMysql(_folder(root, "exim"), remote.address)
+    servers = _servers(root, local, remote, exim, number)
     for server in servers.values():
         stack.callback(server.stop)
         server.start()
     results = measure(_contenders(servers, load), rounds, seconds)
     found = list(goals(results))
     beside = list(side_by_side(results))
-    names = [f"{each.name} {each.version}" for each in databases]
+    names = [f"{each.name} {each.version}" for each in (local, remote)]
     return Section(
         TITLE,
         ", ".join([*names, *versions(exim)]),

@@ -14,7 +14,7 @@ exports.register = function () {
 exports.hook_lookup_rdns = (next) => next(OK, 'localhost')
 
 exports.hook_rcpt = function (next, connection, params) {
-    const address = params[0].address().toLowerCase()
+    const address = params[0].address.toLowerCase()
     this.pool.execute('SELECT 1 FROM users WHERE email = ?', [address], (error, rows) => {
         if (error) return next(DENYSOFT, 'Internal error - try later')
         if (rows.length) return next(OK)

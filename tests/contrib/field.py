@@ -256,6 +256,10 @@ class Faults:
                     seen[name].append(future.result())
             finally:
                 mend()
+            for name, site in sites.items():
+                if resumes(fault, site, seen[name]):
+                    is_right = partial(is_known, sessions[name])
+                    assert wait_until(is_right, 2.0), f"{name}: {fault}: its session"
         return {name: gathered(replies) for name, replies in seen.items()}
 
     def _means(self, fault: str) -> tuple[Callable[[], None], Callable[[], None]]:
@@ -286,6 +290,16 @@ def word(fault: str) -> str:
 def asks_twice(fault: str, site: Site) -> bool:
     """Whether a new session is tried as well; not where each try takes half a minute."""
     return fault != "hung" or (site.hung is not None and site.hung <= 2 * SLOW)
+
+
+def resumes(fault: str, site: Site, seen: list[tuple[Reply, float]]) -> bool:
+    """Whether a session that saw the fault has right answers afterwards."""
+    is_left = any(reply.code == 0 for reply, _ in seen)
+    return not is_left and (site.resumes or fault.startswith("database"))
+
+
+def is_known(session: Session) -> bool:
+    return rcpt(session, KNOWN).code == 250
 
 
 def timed(ask: Callable[[], Reply]) -> tuple[Reply, float]:

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import combining
 
 from check_user.verdict import Action, Reason, Verdict
 from tests.contrib.field import FAULTS, GATEWAY, Field, Reply, Seen, octets, recipients
@@ -111,15 +112,15 @@ NOTES = (
         ["known @ours.example"],
     ),
     Note(
+        "It takes no address literals.",
+        ("exim",),
+        ["known@[127.0.0.1]"],
+    ),
+    Note(
         "The mail server's own address or name, whose users check_user doesn't know: it is for the "
         "mail server to say who is there. `%` and `!` mean nothing to it.",
         ("postfix", "exim", "qpsmtpd", GATEWAY),
         ["known@[127.0.0.1]", *(each for each in RECIPIENTS["Routes"] if "@mx" in str(each))],
-    ),
-    Note(
-        "It takes no address literals.",
-        ("exim",),
-        ["known@[127.0.0.1]"],
     ),
     Note(
         "It takes no names without a domain, from nobody, `postmaster` aside.",
@@ -213,10 +214,14 @@ def show(recipient: str | bytes) -> str:
     if len(text) > 100:
         local, _, domain = text.partition("@")
         text = f"{local[:3]}...@{domain}, {len(local)} octets before the @"
-    if isinstance(recipient, bytes) or not text.isprintable():
-        text = text.encode("unicode_escape").decode().replace("\\\\", "\\")
-    escaped = text.replace("|", "\\|")
-    return f"`{escaped}`" if text else "(empty)"
+    shown = "".join(map(_plain, text)).replace("|", "\\|")
+    return f"`{shown}`" if text else "(empty)"
+
+
+def _plain(char: str) -> str:
+    """A character, or its number where it can't be told from others by its looks."""
+    is_plain = char.isprintable() and not combining(char) and char != "\u212a"
+    return char if is_plain else f"\\u{ord(char):04x}"
 
 
 def _notes() -> str:

@@ -69,6 +69,8 @@ class Site:
     frozen: float = 3.0
     passes_codes: bool = True
     """Whether the client sees check_user's own enhanced status codes."""
+    resumes: bool = True
+    """Whether a session in which check_user was away may have right answers again."""
     understood: tuple[bytes, ...] = ()
     """What would be garbage to others, and is an answer here."""
 
@@ -116,7 +118,7 @@ def sendmail(folder: Path, door: str) -> Site:
     macros = recipe(folder, "sendmail", f"{door} unix:{RUN}/{SOCKET}") / f"{door}.mc"
     server = Sendmail(below(folder, "sendmail"), macros.read_text(), run)
     hung = 30.0 if door == "socketmap" else 5.0
-    return Site(server, f"{door} unix:{run}/{SOCKET}", hung=hung)
+    return Site(server, f"{door} unix:{run}/{SOCKET}", hung=hung, resumes=False)
 
 
 def postfix(folder: Path, snippet: str) -> Site:
@@ -136,7 +138,7 @@ def postfix(folder: Path, snippet: str) -> Site:
     if snippet == "policy":
         return Site(server, opened, hung=11.0, away=2.0)
     if snippet == "milter":
-        return Site(server, opened)
+        return Site(server, opened, resumes=False)
     is_access = snippet == "socketmap-access"
     frozen = 3.0 if is_access else 6.0
     return Site(

@@ -19,18 +19,15 @@ import pytest
 from tests.contrib.recipients import FOREIGN, KNOWN, UNKNOWN, one_rcpt, talking
 from tests.peers.check_user import CheckUser
 from tests.peers.haraka import Haraka
-from tests.peers.mariadb import MariaDB
-from tests.peers.process import NotReadyError, wait_until
+from tests.peers.process import NotReadyError
 from tests.peers.scripted_door import GARBAGE, ScriptedDoor
-from tests.peers.smtp import RELAY_CLIENT, Session
+from tests.peers.smtp import Session
 
 CONTRIB = Path(__file__).parents[2] / "contrib" / "haraka"
 
 REFUSED = (550, f"5.1.1 Address '{UNKNOWN}' doesn't exist on this server")
 LATER = (451, "4.4.3 Internal error - try later")
 MALFORMED = (553, "5.1.3 Malformed address")
-IN_TIME = 4.5
-"""Seconds: the plugin's own limit and half a second for a busy machine."""
 
 
 class MakeHaraka(Protocol):
@@ -123,14 +120,6 @@ def test_each_recipient_gets_its_verdict(haraka: Haraka, check_user: CheckUser) 
     assert f"Foreign address '{FOREIGN}'" in log
 
 
-def test_relay_clients_recipients_are_looked_up_too(haraka: Haraka, check_user: CheckUser) -> None:
-    """A client that may relay: its foreign recipients pass, our unknown ones don't."""
-    with talking(haraka, RELAY_CLIENT) as session:
-        assert session.rcpt(FOREIGN)[0] == 250
-        assert session.rcpt(UNKNOWN) == REFUSED
-        assert session.rcpt(KNOWN)[0] == 250
-
-
 def test_sessions_at_once(haraka: Haraka, check_user: CheckUser) -> None:
     """Thirty sessions at once, thirty recipients each: each reply is that to its own question."""
 
@@ -143,70 +132,6 @@ def test_sessions_at_once(haraka: Haraka, check_user: CheckUser) -> None:
 
     with ThreadPoolExecutor(30) as pool:
         assert list(pool.map(talk, range(30))) == [None] * 30
-
-
-@pytest.mark.fault("DB01", "DB12")
-def test_the_database_killed_and_back(
-    haraka: Haraka, check_user: CheckUser, accounts: MariaDB
-) -> None:
-    """Killed: 4xx for the known and the unknown; back: the right answers within two seconds."""
-    with talking(haraka) as session:
-        assert session.rcpt(KNOWN)[0] == 250
-        accounts.kill()
-        for address in (KNOWN, UNKNOWN, FOREIGN):
-            assert session.rcpt(address) == LATER
-        accounts.start()
-        assert wait_until(lambda: session.rcpt(KNOWN)[0] == 250, 2)
-        assert session.rcpt(UNKNOWN) == REFUSED
-
-
-@pytest.mark.fault("DB02", "DB03")
-def test_the_database_frozen_and_back(
-    haraka: Haraka, check_user: CheckUser, accounts: MariaDB
-) -> None:
-    """Frozen: 4xx in check_user's own time; thawed: the right answers within two seconds."""
-    with talking(haraka) as session:
-        accounts.freeze()
-        for address in (KNOWN, UNKNOWN):
-            reply, seconds = timed(session, address)
-            assert reply == LATER
-            assert seconds < IN_TIME
-        accounts.thaw()
-        assert wait_until(lambda: session.rcpt(KNOWN)[0] == 250, 2)
-        assert session.rcpt(UNKNOWN) == REFUSED
-
-
-@pytest.mark.fault("PC21")
-def test_check_user_killed_and_back(haraka: Haraka, check_user: CheckUser) -> None:
-    """Killed: 4xx at once; started again: right answers, in the same session."""
-    with talking(haraka) as session:
-        assert session.rcpt(KNOWN)[0] == 250
-        check_user.kill()
-        for address in (KNOWN, UNKNOWN, FOREIGN):
-            reply, seconds = timed(session, address)
-            assert reply == LATER
-            assert seconds < 1
-        check_user.start()
-        assert session.rcpt(KNOWN)[0] == 250
-        assert session.rcpt(UNKNOWN) == REFUSED
-
-
-@pytest.mark.fault("PC21")
-def test_check_user_hung_and_back(haraka: Haraka, check_user: CheckUser) -> None:
-    """Hung: 4xx within the plugin's limit, in new sessions too; it goes on: right answers."""
-    with talking(haraka) as session:
-        assert session.rcpt(KNOWN)[0] == 250
-        check_user.freeze()
-        reply, seconds = timed(session, KNOWN)
-        assert reply == LATER
-        assert seconds < IN_TIME
-        with talking(haraka) as another:
-            reply, seconds = timed(another, UNKNOWN)
-            assert reply == LATER
-            assert seconds < IN_TIME
-        check_user.thaw()
-        assert session.rcpt(UNKNOWN) == REFUSED
-        assert session.rcpt(KNOWN)[0] == 250
 
 
 @pytest.mark.fault("PC21")

@@ -16,18 +16,15 @@ import pytest
 
 from tests.contrib.recipients import FOREIGN, KNOWN, UNKNOWN, talking
 from tests.peers.check_user import StartCheckUser
-from tests.peers.mariadb import MariaDB
 from tests.peers.opensmtpd import OpenSMTPD
 from tests.peers.process import alive, send, wait_until
 from tests.peers.scripted_door import GARBAGE, ScriptedDoor
-from tests.peers.smtp import RELAY_CLIENT, Session
+from tests.peers.smtp import Session
 
 CONTRIB = Path(__file__).parents[2] / "contrib" / "opensmtpd"
 
 REFUSED = (550, f"5.1.1 Address '{UNKNOWN}' doesn't exist on this server")
 LATER = (451, "4.4.3 Internal error - try later")
-IN_TIME = 4.5
-"""Seconds: the filter's own limit and half a second for a busy machine."""
 
 
 @pytest.fixture
@@ -87,17 +84,6 @@ def test_each_recipient_gets_its_verdict(
     assert smtpd.running
 
 
-def test_relay_clients_recipients_are_looked_up_too(
-    smtpd: OpenSMTPD, start_check_user: StartCheckUser
-) -> None:
-    """A client that may relay: its foreign recipients pass, our unknown ones don't."""
-    start_check_user()
-    with talking(smtpd, RELAY_CLIENT) as session:
-        assert session.rcpt(FOREIGN)[0] == 250
-        assert session.rcpt(UNKNOWN) == REFUSED
-        assert session.rcpt(KNOWN)[0] == 250
-
-
 def test_sessions_at_once(smtpd: OpenSMTPD, start_check_user: StartCheckUser) -> None:
     """Thirty sessions at once, thirty recipients each: each reply is that to its own question."""
     start_check_user()
@@ -111,39 +97,6 @@ def test_sessions_at_once(smtpd: OpenSMTPD, start_check_user: StartCheckUser) ->
 
     with ThreadPoolExecutor(30) as pool:
         assert list(pool.map(talk, range(30))) == [None] * 30
-
-
-@pytest.mark.fault("DB01", "DB12")
-def test_the_database_killed_and_back(
-    smtpd: OpenSMTPD, start_check_user: StartCheckUser, accounts: MariaDB
-) -> None:
-    """Killed: 4xx for the known and the unknown; back: the right answers within two seconds."""
-    start_check_user()
-    with talking(smtpd) as session:
-        assert session.rcpt(KNOWN)[0] == 250
-        accounts.kill()
-        for address in (KNOWN, UNKNOWN, FOREIGN):
-            assert session.rcpt(address) == LATER
-        accounts.start()
-        assert wait_until(lambda: session.rcpt(KNOWN)[0] == 250, 2)
-        assert session.rcpt(UNKNOWN) == REFUSED
-
-
-@pytest.mark.fault("DB02", "DB03")
-def test_the_database_frozen_and_back(
-    smtpd: OpenSMTPD, start_check_user: StartCheckUser, accounts: MariaDB
-) -> None:
-    """Frozen: 4xx in check_user's own time; thawed: the right answers within two seconds."""
-    start_check_user()
-    with talking(smtpd) as session:
-        accounts.freeze()
-        for address in (KNOWN, UNKNOWN):
-            reply, seconds = timed(session, address)
-            assert reply == LATER
-            assert seconds < IN_TIME
-        accounts.thaw()
-        assert wait_until(lambda: session.rcpt(KNOWN)[0] == 250, 2)
-        assert session.rcpt(UNKNOWN) == REFUSED
 
 
 @pytest.mark.fault("PC21")
@@ -177,25 +130,6 @@ def test_check_user_restarted_between_two_recipients(
         assert session.rcpt(KNOWN)[0] == 250
         check_user.restart()
         assert session.rcpt(UNKNOWN) == REFUSED
-
-
-@pytest.mark.fault("PC21")
-def test_check_user_hung_and_back(smtpd: OpenSMTPD, start_check_user: StartCheckUser) -> None:
-    """Hung: 4xx within the filter's limit, in new sessions too; it goes on: right answers."""
-    check_user = start_check_user()
-    with talking(smtpd) as session:
-        assert session.rcpt(KNOWN)[0] == 250
-        check_user.freeze()
-        reply, seconds = timed(session, KNOWN)
-        assert reply == LATER
-        assert seconds < IN_TIME
-        with talking(smtpd) as another:
-            reply, seconds = timed(another, UNKNOWN)
-            assert reply == LATER
-            assert seconds < IN_TIME
-        check_user.thaw()
-        assert session.rcpt(UNKNOWN) == REFUSED
-        assert session.rcpt(KNOWN)[0] == 250
 
 
 @pytest.mark.fault("PC21")

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Installs the Debian packages that the tests run: databases, mail servers, tools. `make test` calls
-# it; it does nothing when all are there. No service is started: the tests run servers of their own.
+# Installs the Debian packages that the tests and the bench run: databases, mail servers, tools.
+# `make test` and `make bench` call it; it does nothing when all are there. No service is started:
+# the tests run servers of their own.
 set -eu
 
 packages="mariadb-server mariadb-client postgresql-15 postgresql-client-15 postfix postfix-mysql
 qpsmtpd openssl swaks libfaketime strace m4 miltertest
 libdb5.3 libgnutls-dane0 libidn12 libldap-2.5-0 liblockfile1 libnsl2 libpcre2-8-0 libsasl2-2 libwrap0
-libicu72 libsodium23 libstemmer0d libunwind8 libevent-2.1-7"
+libicu72 libdbd-mysql-perl libsodium23 libstemmer0d libunwind8 libevent-2.1-7 postfix-sqlite libspf2-2"
 
 # Haraka needs Node.js 20 or later. Where it comes from elsewhere than Debian, npm is in it.
 command -v npm >/dev/null || packages="$packages nodejs npm"

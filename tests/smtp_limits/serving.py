@@ -15,8 +15,8 @@ HOSTS = {**FILES, "rcpthosts": "example.org\n"}
 class SmtpServing(Serving):
     """One; with ``smtp_proxies`` in ``keys`` clients begin with a PROXY header."""
 
-    def __init__(self, folder: Path, **keys: str) -> None:
-        for name, text in HOSTS.items():
+    def __init__(self, folder: Path, queue: str = "queue/maildir mail", **keys: str) -> None:
+        for name, text in {**HOSTS, "plugins": f"check_user\nrcpt_ok\n{queue}\n"}.items():
             (folder / name).write_text(text)
         self.port = free_port()
         self.keys = keys

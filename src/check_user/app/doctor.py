@@ -1,7 +1,7 @@
 """The doctor: everything that can be found out about a configuration without serving it.
 
-The file and its rights, the doors and who may go through them; then the database, of which the
-directory knows more (:func:`check_user.directory.sql.examine`).
+The file and its rights, the doors and who may go through them, the gateway's files and its queue;
+then the database, of which the directory knows more (:func:`check_user.directory.sql.examine`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import stat
 from pathlib import Path
 
 from check_user.app.build import source_of, sql_options
-from check_user.app.doors import Door, doors_of
+from check_user.app.doors import SMTP, Door, doors_of
+from check_user.app.gateway import examine_gateway
 from check_user.config import ConfigError, Secret, Settings, load
 from check_user.directory import Finding, Level
 from check_user.directory.replica import Unusable, open_generation, read_since
@@ -35,8 +36,24 @@ async def examine(path: Path) -> list[Finding]:
     findings += _secrecy(settings)
     for door in doors:
         findings += await _door(door)
+    if any(door.name == SMTP for door in doors):
+        findings += await _gateway(settings)
     findings += _replica(settings)
     return findings + await examine_sql(sql_options(settings))
+
+
+async def _gateway(settings: Settings) -> list[Finding]:
+    """Tell whether qpsmtpd's files can be used, and whether the queue takes mail."""
+    subject = "gateway"
+    try:
+        problem = await examine_gateway(settings)
+    except ConfigError as error:
+        return [Finding(Level.ERROR, subject, str(error), "correct it")]
+    folder = settings.file.absolute().parent
+    findings = [Finding(Level.OK, subject, f"{folder / 'plugins'} can be used")]
+    if problem:
+        findings.append(Finding(Level.WARNING, subject, problem, "mail gets 451 until it's there"))
+    return findings
 
 
 def _replica(settings: Settings) -> list[Finding]:

@@ -27,7 +27,7 @@ from check_user.protocols.smtp import Question, Reply
 from check_user.protocols.smtp.limits import SmtpLimits
 from check_user.protocols.smtp.server import SmtpCodec
 from check_user.servers.talk import Limits, Talk
-from check_user.verdict import Verdict
+from check_user.verdict import FAULT, Verdict
 
 Decide: TypeAlias = Callable[[Lookup], Verdict | Awaitable[Verdict]]
 
@@ -52,16 +52,29 @@ async def open_gateway(settings: Settings, decide: Decide, report: Report, crowd
     return gateway
 
 
+async def examine_gateway(settings: Settings) -> str:
+    """Read the files as the service does; say what keeps the queue from taking mail now.
+
+    Empty if nothing does. Nothing is started or changed. Raises ConfigError.
+    """
+    try:
+        chain = Chain(_site(settings, lambda _: FAULT, lambda _: None))
+    except GatewayError as error:
+        raise ConfigError(error.file, error.line, "", error.message) from None
+    try:
+        return await chain.examine()
+    finally:
+        await chain.aclose()
+
+
 class Gateway:
     """What every ``smtp`` door of one configuration has behind it."""
 
     def __init__(self, settings: Settings, decide: Decide, report: Report, crowd: Crowd) -> None:
         """Read the files. Raises GatewayError."""
-        folder = settings.file.absolute().parent
-        timeouts = Timeouts(recipient=settings.lookup_timeout)
-        self._me = read_me(folder)
-        resolve = Resolver().resolve
-        self.chain = Chain(Site(folder, self._me, decide, resolve, report, timeouts))
+        site = _site(settings, decide, report)
+        self._me = site.me
+        self.chain = Chain(site)
         self.limits = Limits(
             idle=min(settings.idle_timeout, BETWEEN),
             rest=COMMAND,
@@ -77,7 +90,7 @@ class Gateway:
             message=settings.smtp_max_message,
         )
         self._proxies = settings.smtp_proxies
-        self._relaying = RelayClients(folder)
+        self._relaying = RelayClients(site.folder)
         self._doorkeeper = Doorkeeper(
             crowd,
             clients=settings.smtp_max_per_network,
@@ -135,6 +148,13 @@ class Gateway:
             return False
         address = ipaddress.ip_address(client)
         return any(address in network for network in self._proxies)
+
+
+def _site(settings: Settings, decide: Decide, report: Report) -> Site:
+    """What the plugins share. Raises GatewayError."""
+    folder = settings.file.absolute().parent
+    timeouts = Timeouts(recipient=settings.lookup_timeout)
+    return Site(folder, read_me(folder), decide, Resolver().resolve, report, timeouts)
 
 
 def _answer(session: Session, question: Question) -> Reply | asyncio.Future[Reply | None] | None:

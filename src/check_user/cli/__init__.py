@@ -26,6 +26,7 @@ import sys
 from collections.abc import Sequence
 
 from check_user import __version__
+from check_user.cli.init import add_arguments as add_init_arguments
 from check_user.config import KEYS, ConfigError, find, in_force, load, reference
 from check_user.directory import Finding, Level, Misconfigured, Unavailable
 
@@ -90,6 +91,12 @@ def _lookup(options: argparse.Namespace) -> int:
     from check_user.cli.lookup import lookup
 
     return lookup(options)
+
+
+def _init(options: argparse.Namespace) -> int:
+    from check_user.cli.init import init
+
+    return init(options)
 
 
 def _demo(options: argparse.Namespace) -> int:
@@ -162,6 +169,10 @@ def _parser() -> argparse.ArgumentParser:
 
     check = commands.add_parser("check", parents=[configured], help="what is wrong, and what to do")
     check.set_defaults(run=_check)
+
+    begin = commands.add_parser("init", help="look into a database and write the configuration")
+    add_init_arguments(begin)
+    begin.set_defaults(run=_init)
 
     play = commands.add_parser("demo", help="a sample database behind every door")
     play.set_defaults(run=_demo)

@@ -89,6 +89,10 @@ class Chain:
         """Get the queue ready. Raises GatewayError."""
         await self._queue.start()
 
+    async def examine(self) -> str:
+        """Say what keeps the queue from taking mail now, empty for nothing; nothing is changed."""
+        return await self._queue.examine()
+
     async def aclose(self) -> None:
         """Let go of everything; no session may be left."""
         await self._queue.aclose()

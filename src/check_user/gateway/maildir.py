@@ -61,6 +61,10 @@ class Maildir:
         """Make the folders where they aren't, and write a file. Raises OSError."""
         await asyncio.get_running_loop().run_in_executor(self.threads, self._prepare)
 
+    async def examine(self) -> None:
+        """Find out if :meth:`prepare` could be done by us. Raises OSError."""
+        await asyncio.get_running_loop().run_in_executor(self.threads, self._examine)
+
     def delivery(self) -> MaildirDelivery:
         """Give one client's way into it."""
         return MaildirDelivery(self)
@@ -74,6 +78,16 @@ class Maildir:
         seconds, nanoseconds = divmod(time.time_ns(), 10**9)
         micro = f"{nanoseconds // 1000:06}"
         return f"{seconds}.M{micro}P{os.getpid()}Q{next(self._count)}.{self._host}"
+
+    def _examine(self) -> None:
+        for name in ("tmp", "new", "cur"):
+            place = self.path / name
+            while not place.exists():
+                place = place.parent
+            if not place.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(place))
+            if not os.access(place, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(place))
 
     def _prepare(self) -> None:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)

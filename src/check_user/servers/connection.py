@@ -271,6 +271,7 @@ class Connection(asyncio.Protocol):
             return
         due.answer = answer if error is None else self._fault(error)
         due.is_settled = True
+        due.running = None  # it leads back here: a circle that would hold a piece of a message
         if self._is_taking:  # at once: the turn goes on
             return
         if len(self._due) == 1:

@@ -89,7 +89,7 @@ def at_once(work: Awaitable[Presence]) -> Presence | None:
     except StopIteration as stop:
         presence: Presence = stop.value
         return presence
-    steps.close()  # type: ignore[attr-defined]  # it is a coroutine's
+    steps.close()
     return None
 
 

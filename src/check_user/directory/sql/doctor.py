@@ -227,7 +227,7 @@ async def _postgresql_rights(session: Session, tables: set[str]) -> list[str]:
     superuser = text("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")
     if (await session.execute(superuser, {}))[0][0]:
         beyond.append("superuser")
-    granted = text("SELECT has_table_privilege(CAST(:name AS text), CAST(:right AS text))")
+    granted = text("SELECT has_table_privilege(to_regclass(:name), CAST(:right AS text))")
     for name in sorted(tables):
         quoted = ".".join(f'"{part}"' for part in name.split("."))
         beyond += [

@@ -162,7 +162,7 @@ async def _not_lower(
 
 def _own(bound: Bound, table: Any) -> Sequence[ColumnElement[bool]]:
     """The source's conditions, where they are about this table."""
-    return bound.where if table is bound.keys[0].table and not bound.source.joins else ()  # type: ignore[attr-defined]  # a column has a table
+    return bound.where if table is bound.keys[0].table and not bound.source.joins else ()
 
 
 async def _first(session: Session, statement: Any) -> Any:

@@ -108,6 +108,10 @@ class Queues(Protocol):
         """Get ready, before the first client comes. Raises GatewayError."""
         ...
 
+    async def examine(self) -> str:
+        """Say what keeps it from taking mail now, empty for nothing; nothing is changed."""
+        ...
+
     def hook_queue(self) -> Delivery:
         """Give one client's way into the queue."""
         ...

@@ -42,6 +42,14 @@ class QueueMaildir:
         except OSError as error:
             raise self._configured.error(f"{error.filename}: {error.strerror}") from None
 
+    async def examine(self) -> str:
+        """Look at the folder; say why nothing could be written there."""
+        try:
+            await self.maildir.examine()
+        except OSError as error:
+            return f"{error.filename}: {error.strerror}"
+        return ""
+
     def hook_queue(self) -> Delivery:
         """Give a client's way into the folder."""
         return self.maildir.delivery()

@@ -44,12 +44,16 @@ class SmtpForward:
 
     async def start(self) -> None:
         """Learn what the server offers."""
+        if problem := await self.examine():
+            self._report(f"{problem}; until it is there, no extensions are offered")
+
+    async def examine(self) -> str:
+        """Ask the server; say why it isn't there."""
         try:
             await self.hop.ask()
         except HopError as error:
-            self._report(
-                f"next hop {self.hop.target}: {error}; until it is there, no extensions are offered"
-            )
+            return f"next hop {self.hop.target}: {error}"
+        return ""
 
     def hook_queue(self) -> Delivery:
         """Give a client's way through the server."""
