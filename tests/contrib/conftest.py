@@ -31,7 +31,7 @@ def start_check_user(accounts: MariaDB, peer_folder: Path) -> Iterator[StartChec
     """
     started: list[CheckUser] = []
 
-    def start(*doors: str) -> CheckUser:
+    def start(*doors: str, sockets: str = "socket_mode=0666\n") -> CheckUser:
         line = peer_folder / "line.sock"
         settings = (DATA / "check_user").read_text()
         old = "database=maildb\n"
@@ -40,7 +40,7 @@ def start_check_user(accounts: MariaDB, peer_folder: Path) -> Iterator[StartChec
         listen = [f"listen={door}\n" for door in (f"line unix:{line}", *doors)]
         folder = peer_folder / "check_user"
         folder.mkdir()
-        server = CheckUser(folder, settings + "".join(listen) + "socket_mode=0666\n", line)
+        server = CheckUser(folder, settings + "".join(listen) + sockets, line)
         server.start()
         started.append(server)
         return server

@@ -12,6 +12,7 @@ import pytest
 from check_user.gateway.crowd import HOUR, Crowd, Doorkeeper, Visit, forget, network_of, share
 from check_user.protocols.smtp import Connect, Reply
 from tests.gateway.asking import MAIL, Client, Gateway, codes, recipient
+from tests.gateway.hop import Hop
 
 NETWORK = [f"192.0.2.{number}" for number in range(256)]
 ELSEWHERE = "198.51.100.1"
@@ -228,6 +229,19 @@ async def test_a_network_that_guesses(gateway: Gateway, crowd: Crowd) -> None:
     assert (throttled.code, throttled.enhanced) == (450, "4.7.1")
     other = await admitted(gateway, crowd, ELSEWHERE, 5)
     assert codes([await other.rcpt(name) for name in names]) == [550, 250, 451, 553]
+
+
+@pytest.mark.fault("AB01")
+async def test_the_next_hop_is_guessed_at(gateway: Gateway, crowd: Crowd) -> None:
+    """Recipients whom only the next hop refuses for good are guesses, too."""
+    async with Hop({"RCPT": b"550 5.1.1 nobody here\r\n"}) as hop:
+        chain = (await gateway.client(f"queue/smtp-forward 127.0.0.1 {hop.port}")).chain
+        guessing = Client(chain, keeper(crowd, unknown=2))
+        await guessing.told(Connect(NETWORK[0]))
+        await guessing.told(MAIL)
+        answers = [await guessing.rcpt("anna@ours.example") for _ in range(4)]
+        guessing.session.closed()
+        assert codes(answers) == [550, 550, 450, 450]
 
 
 @pytest.mark.fault("AB01")

@@ -48,6 +48,9 @@ class CheckUser(Server):
 
 
 class StartCheckUser(Protocol):
-    """Starts check_user with further doors (``DOOR ADDRESS``) beside the ``line`` door."""
+    """Starts check_user with further doors (``DOOR ADDRESS``) beside the ``line`` door.
 
-    def __call__(self, *doors: str) -> CheckUser: ...
+    ``sockets`` are the configuration's lines about its sockets' rights.
+    """
+
+    def __call__(self, *doors: str, sockets: str = ...) -> CheckUser: ...

@@ -128,15 +128,18 @@ class Connection:
             server.write(data[:left])
             await server.drain()
             if left < len(data):
-                await self._end_asking(server)
+                await self._end_asking(reader, server)
                 return
         server.write_eof()
 
-    async def _end_asking(self, server: asyncio.StreamWriter) -> None:
-        """What the client says doesn't arrive any more."""
+    async def _end_asking(self, reader: asyncio.StreamReader, server: asyncio.StreamWriter) -> None:
+        """What the client says doesn't arrive any more; with silence the server hears its end."""
         if self.fault.then is End.SILENCE:
-            await asyncio.Event().wait()
-        self.end(reset=self.fault.then is End.RESET)
+            with suppress(OSError):
+                while await reader.read(CHUNK):
+                    pass
+        else:
+            self.end(reset=self.fault.then is End.RESET)
         server.transport.abort()
 
     async def _reply(self, reader: asyncio.StreamReader) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from types import TracebackType
+from typing import Self
 
 OUR_DOMAINS = ("ours.example", "xn--bcher-kva.example", "bücher.example")
 """What the mail servers of the tests take for theirs: two domains, one of them in both forms."""
@@ -38,7 +39,7 @@ class Session:
         self._file.close()
         self._socket.close()
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

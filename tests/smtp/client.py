@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from pathlib import Path
+from typing import Self
 
 from tests.peers.smtp import LIMIT, OUTSIDER, Session
 
@@ -24,6 +25,9 @@ class Client(Session):
         self._limit = LIMIT
         self._socket = socket.create_connection(("127.0.0.1", port), LIMIT, (source, 0))
         self._file = self._socket.makefile("rb")
+
+    def __enter__(self) -> Self:
+        return self
 
     def send(self, data: bytes) -> None:
         """Send octets."""

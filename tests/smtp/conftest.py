@@ -11,7 +11,7 @@ import pytest
 from tests.peers.certificates import Authority
 from tests.peers.fixtures import below
 from tests.smtp.gateway import MAILDIR, Gateway, plugins
-from tests.smtp.hops import HOPS, Hop, PostfixHop
+from tests.smtp.hops import HOPS, Hop
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +46,27 @@ def running_gateways(
             return running[kind]
 
         yield before
+
+
+@pytest.fixture(params=HOPS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each kind of next hop."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def hop(kind: str, running_hops: Callable[[str], Hop]) -> Hop:
+    """A next hop of each kind that has taken nothing yet."""
+    made = running_hops(kind)
+    made.empty()
+    return made
+
+
+@pytest.fixture
+def before(kind: str, hop: Hop, running_gateways: Callable[[str], Gateway]) -> Gateway:
+    """A gateway before it."""
+    return running_gateways(kind)
 
 
 @pytest.fixture

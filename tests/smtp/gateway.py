@@ -1,4 +1,4 @@
-"""``check-user serve`` with an ``smtp`` door: a process, qpsmtpd's files and a database in a folder.
+"""``check-user serve`` with an ``smtp`` door: a process, and qpsmtpd's files in its folder.
 
 Its domains are example.org, as in the sample database, and ours.example, for which the next hops
 take mail too. Whoever can be told from that is in :data:`ACCOUNTS`.

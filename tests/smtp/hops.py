@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ smtpd_recipient_restrictions = check_recipient_access inline:{
     { later@ours.example = 450 4.2.1 Mailbox busy }},
     permit
 smtpd_client_restrictions = permit
+message_size_limit = 50000000
 """
 """What the Postfix behind the gateway says of recipients by itself."""
 
@@ -53,6 +54,7 @@ class Hop(ABC):
 
     line: str
     server: Server
+    port: int
 
     @abstractmethod
     def files(self) -> Iterable[Path]:
@@ -81,7 +83,8 @@ class PostfixHop(Hop):
 
     def __init__(self, folder: Path) -> None:
         self.server = self.postfix = Postfix(folder, OPINIONS, keeps=True)
-        self.line = f"queue/smtp-forward 127.0.0.1 {self.postfix.port}"
+        self.port = self.postfix.port
+        self.line = f"queue/smtp-forward 127.0.0.1 {self.port}"
 
     def files(self) -> Iterable[Path]:
         self.postfix.work_off()
@@ -95,7 +98,8 @@ class EximHop(Hop):
         run = folder / "run"
         run.mkdir()
         self.server = self.exim = Exim(folder, "", run, keeps=True)
-        self.line = f"queue/smtp-forward 127.0.0.1 {self.exim.port}"
+        self.port = self.exim.port
+        self.line = f"queue/smtp-forward 127.0.0.1 {self.port}"
 
     def files(self) -> Iterable[Path]:
         self.exim.work_off()
@@ -105,12 +109,17 @@ class EximHop(Hop):
 class DovecotHop(Hop):
     """Dovecot over LMTP, at a unix socket."""
 
-    def __init__(self, folder: Path, users: Sequence[str] = USERS) -> None:
-        self.server = self.dovecot = Dovecot(folder, users)
+    def __init__(self, folder: Path) -> None:
+        self.server = self.dovecot = Dovecot(folder, USERS)
+        self.port = self.dovecot.port
         self.line = f"queue/smtp-forward unix:{self.dovecot.socket} lmtp"
 
     def files(self) -> Iterable[Path]:
         return list((self.dovecot.folder / "mail").glob("*/new/*"))
 
 
-HOPS = {"postfix": PostfixHop, "exim": EximHop, "dovecot": DovecotHop}
+HOPS: dict[str, Callable[[Path], Hop]] = {
+    "postfix": PostfixHop,
+    "exim": EximHop,
+    "dovecot": DovecotHop,
+}

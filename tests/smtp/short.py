@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from check_user.app import gateway
 from check_user.cli import main
@@ -18,7 +19,7 @@ SECOND = 1.0
 SESSION = 3.0
 
 
-def limits(**given: float) -> Limits:
+def limits(**given: Any) -> Limits:
     """A session's, whatever is configured: a second for a command, three in all."""
     return replace(Limits(**given), idle=SECOND, rest=SECOND, session=SESSION, content=2 * SECOND)
 

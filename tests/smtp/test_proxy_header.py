@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
@@ -52,14 +53,14 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.mark.parametrize(("header", "client"), HEADERS.values(), ids=HEADERS)
 def test_from_a_listed_network(gateway: Gateway, header: bytes, client: str) -> None:
     """A listed proxy's header names the client: in Received, in the log, and for relaying."""
-    before = {each for each in (gateway.folder / "mail" / "new").iterdir()}
+    before = set((gateway.folder / "mail" / "new").iterdir())
     with Client(gateway.port, PROXY, silently=True) as session:
         session.send(header)
         assert session.reply()[0] == 220
         may_relay = client == RELAY_CLIENT
         assert session.begin(ANNA, FOREIGN) == [250, 250, 250 if may_relay else 550]
         assert session.data(b"Subject: x\r\n\r\nhi\r\n")[0] == 250
-    (file,) = {each for each in (gateway.folder / "mail" / "new").iterdir()} - before
+    (file,) = set((gateway.folder / "mail" / "new").iterdir()) - before
     assert f"Received: from client.example ([{client}])".encode() in file.read_bytes()
 
 
@@ -68,9 +69,10 @@ def test_from_a_listed_network(gateway: Gateway, header: bytes, client: str) -> 
 def test_from_an_unlisted_network(gateway: Gateway, header: bytes) -> None:
     """Nobody else is believed: a header from elsewhere is no SMTP, and ends the session."""
     with Client(gateway.port, OUTSIDER, silently=True) as session:
-        session.send(header + b"EHLO x\r\nMAIL FROM:<a@b.example>\r\n" + b"RCPT TO:<%b>\r\n" % b"x")
+        session.send(header + b"EHLO client.example\r\n")
         said = session.rest()
     assert b"250" not in said
+    assert re.search(rb"(^|\n)5[0-9]{2} ", said)
     with gateway.client() as client:
         client.begin()
         assert client.rcpt(FOREIGN)[0] == 550
@@ -82,7 +84,6 @@ def test_from_an_unlisted_network(gateway: Gateway, header: bytes) -> None:
     [
         b"EHLO client.example\r\n",
         b"PROXY TCP4 192.0.2.1 127.0.0.1 4711 65536\r\n",
-        b"PROXY TCP4 192.0.2.1 127.0.0.1 4711 25\n",
         b"PROXY TCP4 192.0.2.999 127.0.0.1 4711 25\r\n",
         b"PROXY UNKNOWN " + b"x" * 107 + b"\r\n",
         b"PROXY TCP4 " + b"1" * 100_000,

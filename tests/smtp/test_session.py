@@ -1,4 +1,4 @@
-"""One client and the gateway, over a real connection: what is said, in which order, and what not."""
+"""One client and the gateway, over a real connection: what is said, and in which order."""
 
 from __future__ import annotations
 

@@ -6,14 +6,12 @@ honest one as ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from tests.protocols.test_smtp_content import ENDS
 from tests.smtp.client import SENDER
 from tests.smtp.gateway import ANNA, KARL, Gateway
-from tests.smtp.hops import HOPS, Hop
+from tests.smtp.hops import Hop
 
 SECOND = (
     f"MAIL FROM:<evil@client.example>\r\nRCPT TO:<{KARL}>\r\n"
@@ -21,31 +19,19 @@ SECOND = (
 ).encode()
 
 
-@pytest.fixture(params=HOPS)
-def hop(request: pytest.FixtureRequest, running_hops: Callable[[str], Hop]) -> Hop:
-    made = running_hops(request.param)
-    made.empty()
-    return made
-
-
-@pytest.fixture
-def gateway(hop: Hop, running_gateways: Callable[[str], Gateway]) -> Gateway:
-    return running_gateways(next(kind for kind, type_ in HOPS.items() if type(hop) is type_))
-
-
 @pytest.mark.fault("GW03")
 @pytest.mark.parametrize("end", ENDS)
-def test_nothing_is_smuggled(gateway: Gateway, hop: Hop, end: bytes) -> None:
+def test_nothing_is_smuggled(before: Gateway, hop: Hop, end: bytes) -> None:
     """16 false ends of a message, by DATA and by BDAT: 550, no mail, and the next one arrives."""
     content = b"Subject: first\r\n\r\nfirst" + end + SECOND.removesuffix(b".\r\n")
     for how in ("DATA", "BDAT"):
-        assert gateway.deliver(content, ANNA, how=how) == [250, 250, 550]
-        with gateway.client() as client:
+        assert before.deliver(content, ANNA, how=how) == [250, 250, 550]
+        with before.client() as client:
             client.begin(ANNA)
             assert client.message(content, how)[1].startswith("5.6.11 ")
             assert client.rest() == b"", "what comes after it isn't listened to"
         honest = b"Subject: honest\r\n\r\nhonest %b\r\n" % how.encode()
-        assert gateway.deliver(honest, ANNA, how=how) == [250, 250, 250]
+        assert before.deliver(honest, ANNA, how=how) == [250, 250, 250]
     mails = hop.mails()
     assert sorted(mail.body for mail in mails) == [b"honest BDAT\n", b"honest DATA\n"]
     assert {(mail.sender, mail.recipient) for mail in mails} == {(SENDER, ANNA)}
@@ -53,11 +39,11 @@ def test_nothing_is_smuggled(gateway: Gateway, hop: Hop, end: bytes) -> None:
 
 @pytest.mark.fault("GW03")
 @pytest.mark.parametrize("border", range(6))
-def test_a_dot_in_a_chunk_is_no_end(gateway: Gateway, hop: Hop, border: int) -> None:
+def test_a_dot_in_a_chunk_is_no_end(before: Gateway, hop: Hop, border: int) -> None:
     """In chunks a dot on a line of its own is text, for whatever the next hop is told by."""
     first = b"Subject: dots\r\n\r\nfirst"
     content = first + b"\r\n.\r\n" + SECOND
-    with gateway.client() as client:
+    with before.client() as client:
         client.begin(ANNA)
         assert client.bdat(content[: len(first) + border], content[len(first) + border :])[0] == 250
         assert client.command("MAIL FROM:<>")[0] == 250
@@ -71,10 +57,10 @@ def test_a_dot_in_a_chunk_is_no_end(gateway: Gateway, hop: Hop, border: int) -> 
 
 
 @pytest.mark.fault("GW03")
-def test_stuffed_dots_arrive_as_they_were(gateway: Gateway, hop: Hop) -> None:
+def test_stuffed_dots_arrive_as_they_were(before: Gateway, hop: Hop) -> None:
     """Lines that begin with a dot are what they were at the other end, by DATA as by BDAT."""
     plain = b"Subject: dots\r\n\r\n.\r\n..\r\n.a\r\na.\r\n\r\n"
     stuffed = plain.replace(b"\r\n.", b"\r\n..")
-    assert gateway.deliver(stuffed, ANNA) == [250, 250, 250]
-    assert gateway.deliver(plain, ANNA, how="BDAT") == [250, 250, 250]
+    assert before.deliver(stuffed, ANNA) == [250, 250, 250]
+    assert before.deliver(plain, ANNA, how="BDAT") == [250, 250, 250]
     assert {mail.body for mail in hop.mails()} == {b".\n..\n.a\na.\n\n"}

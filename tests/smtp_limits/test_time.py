@@ -78,7 +78,7 @@ async def test_noop_for_ever(opens: Opens) -> None:
 @pytest.mark.parametrize("begin", [b"DATA", b"BDAT"])
 async def test_a_message_that_stops(opens: Opens, begin: bytes) -> None:
     """A client that falls silent in its message is told 421, and nothing of it is delivered."""
-    door = await opens(content=0.3)
+    door = await opens(content=0.3, rate=1.0)
     client = await door.greeted()
     await client.begin()
     client.send(LINE)
@@ -115,6 +115,7 @@ async def test_a_message_by_slow_lines(opens: Opens) -> None:
         await asyncio.sleep(0.05)  # a line's time on the slow path: 1,280 octets a second
     assert (await client.ask(b".\r\n")).startswith(b"250 ")
     assert len(door.delivered()) == 1
+    await asyncio.sleep(0.1)  # several looks at the limits
     assert (await client.ask(b"QUIT\r\n")).startswith(b"221 "), "a message isn't session time"
 
 

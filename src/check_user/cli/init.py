@@ -60,14 +60,7 @@ def init(options: Namespace) -> int:
     """Run the command."""
     file = Path(options.output)
     try:
-        if file.exists() and not options.force:
-            raise Refused(f"{file} is there already: --force replaces it")
-        samples: tuple[str, ...] = ()
-        if options.recipients or options.domains:
-            lines = _from_maps(options)
-        else:
-            lines, samples = _from_tables(options, file)
-        lines += [f"listen={listen}" for listen in options.listen]
+        lines, samples = _answered(options, file)
         settings = _checked(file, lines)
         _write(file, lines)
     except Refused as error:
@@ -76,6 +69,17 @@ def init(options: Namespace) -> int:
     print(f"\nWritten to {file}:\n")
     print("\n".join(f"  {line}" for line in lines if not line.startswith("passwd=")))
     return _prove(settings, options.address or next(iter(samples), None))
+
+
+def _answered(options: Namespace, file: Path) -> tuple[list[str], tuple[str, ...]]:
+    """The configuration's lines, and addresses that should be known by it."""
+    if file.exists() and not options.force:
+        raise Refused(f"{file} is there already: --force replaces it")
+    doors = [f"listen={listen}" for listen in options.listen]
+    if options.recipients or options.domains:
+        return [*_from_maps(options), *doors], ()
+    lines, samples = _from_tables(options, file)
+    return [*lines, *doors], samples
 
 
 def _ask(given: str | None, question: str, default: str | None = None) -> str:
@@ -244,7 +248,7 @@ def _write(file: Path, lines: Sequence[str]) -> None:
 
 def _prove(settings: Settings, known: str | None) -> int:
     """Ask for an address that is there, one that isn't, and one elsewhere."""
-    from check_user.app import asking
+    from check_user.app.asking import asking
     from check_user.directory import Misconfigured
     from check_user.telemetry import printable
 

@@ -175,7 +175,7 @@ def _returning(each: PostfixMap, query: str, key: str) -> str:
     """The same SELECT with what is stored in place of its result."""
     selected = SELECTED.match(query)
     if selected is None:
-        raise MapError(f"{each.path}: is not a SELECT ... FROM ...")
+        raise MapError(f"{each.path}: is no query that selects from a table")
     column = re.search(rf"([A-Za-z_][\w.]*|`[^`]+`)\s*=\s*{re.escape(key)}(?![\w|])", query)
     rest = query[selected.end(2) :].strip()
     if column is not None and len(re.findall(r"(?i)\bselect\b", query)) == 1:

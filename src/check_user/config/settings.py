@@ -281,9 +281,9 @@ class Settings:
     bounce_forms: tuple[str, ...] = key(
         values.some_of("srs", "batv"),
         "The forms that this site's mail system gives to senders, so that their bounces come back: "
-        "at a domain of ours `srs` lets `SRS0=...` and `SRS1=...` through to the mail server, which "
-        "alone can tell whether they are genuine (let it refuse those that aren't); `batv` looks "
-        "for `anna` in `prvs=TAG=anna`. Empty: they are looked up as they are.",
+        "at a domain of ours `srs` lets `SRS0=...` and `SRS1=...` through to the mail server, "
+        "which alone can tell whether they are genuine (let it refuse those that aren't); `batv` "
+        "looks for `anna` in `prvs=TAG=anna`. Empty: they are looked up as they are.",
         (),
     )
     lookup_timeout: float = key(

@@ -56,6 +56,11 @@ class State(Enum):
     RELAY = "relay"
 
 
+# By names of their own: before Python 3.12 naming an enumeration's member runs Python code.
+_ACTIVE, _DISABLED, _REFUSED = State.ACTIVE, State.DISABLED, State.REFUSED
+_KNOWN = Presence.KNOWN
+
+
 class Fact(NamedTuple):
     """One stored row.
 
@@ -137,10 +142,18 @@ def decide(names: Sequence[Address], facts: Facts, asked: Collection[str]) -> Fo
 
 def is_ours(about: Sequence[Fact]) -> bool:
     """Whether what is stored about a domain makes it ours."""
-    states = {fact.state for fact in about if not fact.stands_for}
-    if states:
-        return states != {State.DISABLED}
-    return any(fact.state is State.ACTIVE for fact in about)
+    disabled = alias = False
+    for fact in about:
+        if fact.stands_for:
+            alias = alias or fact.state is _ACTIVE
+        elif fact.state is not _DISABLED:
+            return True
+        else:
+            disabled = True
+    return alias and not disabled
+
+
+NOWHERE: dict[str, bool] = {}
 
 
 def stands_for(domain: str, facts: Facts) -> dict[str, bool]:
@@ -148,13 +161,15 @@ def stands_for(domain: str, facts: Facts) -> dict[str, bool]:
 
     So it is where the whole domain goes elsewhere by an alias (``@old -> @new``).
     """
+    if not any(fact.stands_for for fact in (*facts.get(domain, ()), *facts.get(f"@{domain}", ()))):
+        return NOWHERE
     targets = dict.fromkeys(_targets(facts.get(domain, ())), False)
     targets |= dict.fromkeys(_targets(facts.get(f"@{domain}", ())), True)
     return {target: serves_all for target, serves_all in targets.items() if target != domain}
 
 
 def _targets(rows: Sequence[Fact]) -> Iterator[str]:
-    return (fact.stands_for for fact in rows if fact.stands_for and fact.state is State.ACTIVE)
+    return (fact.stands_for for fact in rows if fact.stands_for and fact.state is _ACTIVE)
 
 
 def _look(
@@ -165,13 +180,13 @@ def _look(
     if not serves_all:
         rows = {key: [fact for fact in about if fact.through] for key, about in rows.items()}
     for key, about in rows.items():
-        refusals = tuple(fact for fact in about if fact.state is State.REFUSED)
+        refusals = tuple(fact for fact in about if fact.state is _REFUSED)
         if refusals:
             return Found(Presence.REFUSED, key, refusals, through)
     for key, about in rows.items():
         for state, presence in _RANKS:
             deciding = tuple(fact for fact in about if fact.state is state)
-            if deciding and presence is not Presence.KNOWN:
+            if deciding and presence is not _KNOWN:
                 return Found(presence, key, deciding, through)
             if deciding and through:
                 return Found(Presence.ALIAS_DOMAIN, key, deciding, through)

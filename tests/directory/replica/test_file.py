@@ -7,6 +7,7 @@ import random
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -190,10 +191,8 @@ def tells_the_truth(path: Path, meta: Meta, index: int) -> bool:
 
     True: it was proven, and right; False: it couldn't be proven.
     """
-    identity = (0, 0, 0, 0, 0)
     try:
-        with closing(connect(path)) as connection:
-            generation = Generation(connection, meta, identity, plain=True)
+        with closing(opened_unseen(path, meta)) as generation:
             found = generation.proven_presence(f"{NAMES[index]}@x.example")
     except (Unusable, sqlite3.Error):
         return False
@@ -217,6 +216,50 @@ async def test_a_thousand_damaged_files(tmp_path: Path) -> None:
     """The same with 1000."""
     refused, _ = await damaged_files(tmp_path, 1000)
     assert refused >= 900
+
+
+def opened_unseen(path: Path, meta: Meta) -> Generation:
+    """The file as if it had been verified before what happened to it."""
+    return Generation(connect(path), meta, (0, 0, 0, 0, 0), plain=True)
+
+
+@pytest.mark.fault("RP04")
+def test_a_range_without_proof(kept: Kept) -> None:
+    """Where a proof is missing, the one beside it proves nothing about its keys; and a file with a
+    gap isn't opened, though its own numbers were made to fit."""
+    meta = peek(kept.path)
+    name = NAMES[RANGE + 5]
+    (low,) = (
+        row[0]
+        for row in rows(kept.path, "SELECT low, high FROM proofs WHERE part = 'recipients'")
+        if str(row[0]) <= f"{name}@x.example" and str(row[1]) > f"{name}@x.example"
+    )
+    fitting = replace(meta, recipients=meta.recipients - RANGE)
+    with closing(sqlite3.connect(kept.path)) as connection:
+        connection.execute("DELETE FROM proofs WHERE low = ?", (low,))
+        connection.execute("DELETE FROM meta")
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", fitting.rows().items())
+        connection.commit()
+    generation = opened_unseen(kept.path, meta)
+    assert generation.proven_presence(f"{NAMES[5]}@x.example") == "known"
+    with pytest.raises(Unusable):
+        generation.proven_presence(f"{name}@x.example")
+    generation.close()
+    with pytest.raises(Unusable, match="gap"):
+        open_generation(kept.path)
+
+
+@pytest.mark.fault("RP03")
+async def test_another_generation_proves_nothing(kept: Kept) -> None:
+    """The pages of the generation before, whole as they are, prove nothing about this one."""
+    before = kept.path.read_bytes()
+    await kept.refresh(users(*NAMES, "new"))
+    meta = peek(kept.path)
+    kept.path.write_bytes(before)
+    generation = opened_unseen(kept.path, meta)
+    with pytest.raises(Unusable):
+        generation.proven_presence("new@x.example")
+    generation.close()
 
 
 # Whose file it is

@@ -115,6 +115,16 @@ async def test_a_mass_change_is_refused(
     assert (await kept.refresh(users(*names), ours, accept_loss=True)).is_new
 
 
+@pytest.mark.fault("RP25")
+async def test_nothing_is_no_beginning(tmp_path: Path) -> None:
+    """A first listing without a recipient or without a domain isn't taken either."""
+    kept = Kept(tmp_path)
+    for names, ours in (((), OURS), (TEN, []), ((), [])):
+        with pytest.raises(Refused):
+            await kept.refresh(users(*names), ours)
+    assert not await asyncio.to_thread(kept.path.exists)
+
+
 async def test_what_is_no_mass_change(kept: Kept) -> None:
     """A fifth of the users may go at a time, any number may come."""
     await kept.refresh(users(*TEN[:8]))
@@ -287,13 +297,26 @@ async def test_a_damaged_note_makes_nobody_younger(kept: Kept) -> None:
         data = since.read_bytes()
         match moved:
             case 0:
-                since.write_bytes(data.replace(b"1", b"2"))
+                since.write_bytes(data.replace(b" 1100.0,", b" 1099.0,"))
             case 1:
                 since.chmod(0o666)
             case _:
                 since.unlink()
         assert kept.clock.age(read_since(kept.path, meta).listed) == (moved + 1) * 100
         since.unlink(missing_ok=True)
+
+
+async def test_a_note_of_another_generation(kept: Kept) -> None:
+    """What was written about one generation says nothing about the next: who was known since then
+    was listed or is gone."""
+    kept.clock.moved += 100
+    kept.feeder._keep({"new@x.example": kept.clock.moved})
+    before = beside(kept.path, "since").read_bytes()
+    assert read_since(kept.path, peek(kept.path)).known
+    kept.clock.moved += 100
+    await kept.refresh(users(*TEN, "other"))
+    beside(kept.path, "since").write_bytes(before)
+    assert read_since(kept.path, peek(kept.path)).known == {}
 
 
 async def test_no_replica_to_compare(tmp_path: Path) -> None:

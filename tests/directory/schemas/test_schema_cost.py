@@ -9,10 +9,10 @@ import pytest
 from check_user.directory import Presence, Step
 from check_user.directory.schemas import SCHEMAS
 from check_user.directory.sql.drivers import endpoints_of
+from check_user.directory.sql.schema_branch import slots_of
 from check_user.directory.sql.schema_catalogue import bind
 from check_user.directory.sql.schema_lookup import SchemaDirectory
 from check_user.directory.sql.schema_opening import is_indexed
-from check_user.directory.sql.schema_template import place_of
 from check_user.directory.sql.session import Opener
 from tests.directory.backends import Backend, OnServer, address
 from tests.directory.schemas.products import PRODUCTS
@@ -92,11 +92,11 @@ async def test_an_index_serves_every_source(name: str, backend: Backend) -> None
     session = await Opener(options)(endpoints_of(options)[0])
     try:
         sources = await bind(session, schema, product.values)
-        place = place_of(sources)
+        slots = slots_of(sources)
         without = {
             (name, bound.source.name)
             for bound in sources
-            if not await is_indexed(session, bound, place, folded=False)
+            if not await is_indexed(session, bound, slots, folded=False)
         }
     finally:
         await session.aclose()

@@ -172,7 +172,7 @@ class Replica:
                 await self._open()
             since = _identity(beside(self.path, "since"))
             if self._generation is not None and since != self._seen_since:
-                await self._read_since(self._generation.meta)
+                self._since = await self._read_since(self._generation.meta)
                 self._seen_since = since
 
     async def _poll(self) -> None:
@@ -200,18 +200,18 @@ class Replica:
             found.close()
             self._refuse(Unusable(f"{self.path} was listed from another source"))
             return
+        since = await self._read_since(found.meta)
         first = self._generation is None
         self._drop("")
-        self._generation, self._seen_since = found, None
-        await self._read_since(found.meta)
+        self._generation, self._since, self._seen_since = found, since, None
         if first:
             meta = found.meta
             what = f"{meta.recipients} recipients, {meta.domains} domains"
             self._report(f"the replica is in use: generation {meta.number}, {what}")
 
-    async def _read_since(self, meta: Meta) -> None:
+    async def _read_since(self, meta: Meta) -> Since:
         loop = asyncio.get_running_loop()
-        self._since = await loop.run_in_executor(self._thread, read_since, self.path, meta)
+        return await loop.run_in_executor(self._thread, read_since, self.path, meta)
 
     def _refuse(self, error: Unusable) -> None:
         """What lies there can't be used. What is open can, while its file is another."""

@@ -49,9 +49,10 @@ class Since:
         return Since(listed, known)
 
     def with_known(self, keys: dict[str, float]) -> Since:
-        """Add addresses, as far as there is room."""
+        """Add addresses, as far as there is room: those of which the listing couldn't know."""
+        newer = [(key, at) for key, at in keys.items() if at >= self.listed.seconds]
         room = KEPT - len(self.known)
-        return replace(self, known=self.known | dict(list(keys.items())[: max(room, 0)]))
+        return replace(self, known=self.known | dict(newer[: max(room, 0)]))
 
 
 def read_since(path: Path, meta: Meta) -> Since:

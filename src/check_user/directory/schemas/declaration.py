@@ -276,7 +276,8 @@ class Addresses:
     refusal; ``refuses`` and ``busy`` say that all its rows are. ``goes_to`` is an alias's
     destination. ``exact`` is False for catch-alls alone. ``through`` says whether addresses, and
     ``catch_all_through`` whether catch-alls, serve alias domains too. ``many``: an address has a
-    row for each destination. ``optional``: older versions of the product lack the table.
+    row for each destination; ``few``: there are few rows in all. ``optional``: older versions of
+    the product lack the table.
     """
 
     name: str
@@ -296,6 +297,7 @@ class Addresses:
     through: bool = True
     catch_all_through: bool = True
     many: bool = False
+    few: bool = False
     optional: bool = False
 
 

@@ -44,6 +44,7 @@ MODOBOA = Schema(
                 Join("operation", "admin_mailboxoperation", "id", "mailbox_id"),
             ),
             busy=True,
+            few=True,
             optional=True,
         ),
     ),

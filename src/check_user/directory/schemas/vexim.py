@@ -44,6 +44,7 @@ VEXIM = Schema(
             ),
             enabled=(Is("enabled"), Is("member.enabled")),
             many=True,
+            few=True,
             optional=True,
         ),
     ),

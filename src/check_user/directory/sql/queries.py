@@ -35,8 +35,8 @@ from check_user.directory.schemas.declaration import YES
 from check_user.directory.sql.faults import Fault, classify, describe
 from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.schema_lookup import Looks
-from check_user.directory.sql.schema_template import Part, Place
 from check_user.directory.sql.session import Session
+from check_user.directory.sql.slots import Part, Slots
 from check_user.directory.sql.templates import (
     NO_FACTS,
     Answer,
@@ -70,10 +70,12 @@ class Query:
     key: str
     pieces: tuple[str | Part, ...]
 
-    def sql(self, slot: int, place: Place) -> str:
+    def sql(self, slot: int, slots: Slots) -> str:
         """The query for one slot, with SQLAlchemy's parameters."""
         return "".join(
-            piece.replace(":", r"\:") if isinstance(piece, str) else f":s{slot}_{place[piece]}"
+            piece.replace(":", r"\:")
+            if isinstance(piece, str)
+            else f":s{slot}_{slots.place[piece]}"
             for piece in self.pieces
         )
 
@@ -130,7 +132,7 @@ class QueryTemplate:
 
     name: str
     query: Query
-    place: Place
+    slots: Slots
     scans: bool = False
     _built: dict[int, TextClause] = field(init=False, default_factory=dict)
 
@@ -138,14 +140,14 @@ class QueryTemplate:
         """See :class:`check_user.directory.sql.templates.Template`."""
         if size not in self._built:
             copies = (
-                [self.query.sql(0, self.place)]
+                [self.query.sql(0, self.slots)]
                 if size == 1
                 else [
-                    f"SELECT * FROM ({self.query.sql(i, self.place)}\n) AS q{i}"  # noqa: S608 - the site's own query, whose values are bound
+                    f"SELECT * FROM ({self.query.sql(i, self.slots)}\n) AS q{i}"  # noqa: S608 - the site's own query, whose values are bound
                     for i in range(size)
                 ]
             )
-            names = [f"s{i}_{self.place[part]}" for i in range(size) for part in self._parts]
+            names = [f"s{i}_{self.slots.place[part]}" for i in range(size) for part in self._parts]
             binds = [bindparam(name, type_=String()) for name in names]
             self._built[size] = text("\nUNION ALL\n".join(copies)).bindparams(*binds)
         return self._built[size]
@@ -193,16 +195,15 @@ async def read_queries(session: Session, options: SqlOptions) -> Looks:
         )
     ]
     used = {piece for query in parsed for piece in query.pieces if isinstance(piece, Part)}
-    needed = used | {Part.ADDRESS, Part.DOMAIN}
-    place = {part: i for i, part in enumerate(part for part in Part if part in needed)}
-    emails, domains = [QueryTemplate(query.key, query, place) for query in parsed]
+    slots = Slots(used)
+    emails, domains = [QueryTemplate(query.key, query, slots) for query in parsed]
     looks = Looks(
         first=emails,
         beside=domains,
         domains=domains,
         folded=None,
         folded_domains=None,
-        place=place,
+        slots=slots,
         is_case_blind=False,
     )
     for template in (emails, domains):

@@ -22,8 +22,8 @@ from check_user.directory.sql.catalogue import holds_text, reflect
 from check_user.directory.sql.drivers import dialect_of, endpoints_of
 from check_user.directory.sql.faults import describe
 from check_user.directory.sql.options import SqlOptions
+from check_user.directory.sql.schema_branch import Branch, slots_of
 from check_user.directory.sql.schema_catalogue import Bound, bind
-from check_user.directory.sql.schema_template import Branch, place_of
 from check_user.directory.sql.session import Opener, Session
 from check_user.directory.sql.templates import Row, as_text
 
@@ -149,9 +149,9 @@ async def _samples(
     """Addresses that are stored and active, of each source one."""
     values = {name: next(iter(constants.get(name, ())), "*") for name in schema.needs}
     sources = await bind(session, schema, values)
-    place, found = place_of(sources), []
+    slots, found = slots_of(sources), []
     for bound in sources:
-        branch = Branch(0, bound, False, session.dialect.name, place)
+        branch = Branch(0, bound, False, session.dialect.name, slots)
         if branch.is_listed and not branch.is_special:
             rows = await session.execute(branch.listing(everybody=False).limit(LOOKED_AT), {})
             found += list(_active(branch, rows))[:1]
@@ -160,8 +160,8 @@ async def _samples(
 
 def _active(branch: Branch, rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
-        key = branch.key_of(row, ())
-        fact = branch.fact(row, key, time.time()) if key else None
+        key = branch.reader.key_of(row, ())
+        fact = branch.reader.fact(row, key, time.time()) if key else None
         if key and fact and fact.state is State.ACTIVE and not key.startswith("@"):
             yield key
 

@@ -20,11 +20,12 @@ from check_user.directory.sql.faults import describe
 from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.plans import uses_index
 from check_user.directory.sql.queries import read_queries
+from check_user.directory.sql.schema_branch import slots_of
 from check_user.directory.sql.schema_catalogue import Bound, bind
 from check_user.directory.sql.schema_listing import SchemaListing
 from check_user.directory.sql.schema_opening import is_indexed
-from check_user.directory.sql.schema_template import Place, place_of
 from check_user.directory.sql.session import Session
+from check_user.directory.sql.slots import Slots
 from check_user.directory.sql.templates import UntypedText, octets, shown
 
 MOST = 300_000
@@ -36,7 +37,7 @@ async def examine_schema(
 ) -> AsyncIterator[Finding]:
     """Look at every source. Raises Misconfigured where the schema isn't there."""
     sources = await bind(session, schema, options.schema_values)
-    place = place_of(sources)
+    slots = slots_of(sources)
     here = {bound.source.name for bound in sources}
     for source in schema.sources:
         if source.name not in here:
@@ -44,9 +45,9 @@ async def examine_schema(
             yield Finding(Level.OK, f"schema {schema.name}", message)
     for bound in sources:
         subject = f"{bound.source.name} ({', '.join(map(str, bound.keys))})"
-        yield await _index(session, bound, place, subject)
+        yield await _index(session, bound, slots, subject)
         if not bound.folds:
-            yield await _folded_index(session, bound, place, subject, options)
+            yield await _folded_index(session, bound, slots, subject, options)
         for key in bound.keys:
             yield await _mixed_up(session, key, bound, subject)
             yield await _not_lower(session, key, bound, subject)
@@ -84,8 +85,8 @@ async def examine_queries(session: Session, options: SqlOptions) -> list[Finding
 # One source
 
 
-async def _index(session: Session, bound: Bound, place: Place, subject: str) -> Finding:
-    if await is_indexed(session, bound, place, folded=False):
+async def _index(session: Session, bound: Bound, slots: Slots, subject: str) -> Finding:
+    if await is_indexed(session, bound, slots, folded=False):
         return Finding(Level.OK, subject, "an index serves the lookup")
     message = "no index serves the lookup: each one reads the whole table"
     columns = ", ".join(key.key or "" for key in bound.keys)
@@ -94,11 +95,11 @@ async def _index(session: Session, bound: Bound, place: Place, subject: str) -> 
 
 
 async def _folded_index(
-    session: Session, bound: Bound, place: Place, subject: str, options: SqlOptions
+    session: Session, bound: Bound, slots: Slots, subject: str, options: SqlOptions
 ) -> Finding:
     if options.stored_canonical:
         return Finding(Level.OK, subject, "needs no second look (stored_form=canonical)")
-    if await is_indexed(session, bound, place, folded=True):
+    if await is_indexed(session, bound, slots, folded=True):
         return Finding(Level.OK, subject, "compares case; an index serves the folded look")
     message = (
         "compares case-sensitively, so who isn't found is looked for in other spellings, which "

@@ -22,8 +22,8 @@ from check_user.directory import Presence
 from check_user.directory.listing import ASK, Batches, Entry
 from check_user.directory.order import Fact, State, is_ours, stands_for
 from check_user.directory.sql.options import SqlOptions
+from check_user.directory.sql.schema_branch import Branch, slots_of
 from check_user.directory.sql.schema_catalogue import Bound
-from check_user.directory.sql.schema_template import Branch, place_of
 from check_user.directory.sql.session import Session
 from check_user.directory.sql.streaming import BATCH, Streaming
 from check_user.directory.sql.templates import Row, shown
@@ -46,9 +46,9 @@ class SchemaListing(Streaming):
         self, session: Session, sources: Sequence[Bound], options: SqlOptions, stall: float
     ) -> None:
         super().__init__(session, stall)
-        place, dialect = place_of(sources), session.dialect.name
+        slots, dialect = slots_of(sources), session.dialect.name
         self._branches = [
-            Branch(number, bound, False, dialect, place) for number, bound in enumerate(sources)
+            Branch(number, bound, False, dialect, slots) for number, bound in enumerate(sources)
         ]
         self._extensions = bool(options.delimiters or options.delimiters_at)
         self._check_targets = options.check_targets
@@ -150,9 +150,9 @@ class SchemaListing(Streaming):
     def _facts(self, branch: Branch, rows: Sequence[Row]) -> Iterator[tuple[str, Fact]]:
         now = time.time()
         for row in rows:
-            key = branch.key_of(row, ())
+            key = branch.reader.key_of(row, ())
             if key is not None:
-                fact = branch.fact(row, key, now)
+                fact = branch.reader.fact(row, key, now)
                 if fact is not None:
                     yield key, fact
             elif row[1] is not None:

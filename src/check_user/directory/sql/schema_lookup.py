@@ -25,7 +25,8 @@ from check_user.directory.order import Fact, Facts, Found, State, decide, is_our
 from check_user.directory.sql.plans import PROBE
 from check_user.directory.sql.pool import Pool
 from check_user.directory.sql.questions import Unstorable
-from check_user.directory.sql.schema_template import Place, merged, slot_of
+from check_user.directory.sql.schema_template import merged
+from check_user.directory.sql.slots import Slots
 from check_user.directory.sql.templates import (
     SIZES,
     Answer,
@@ -40,6 +41,8 @@ REMEMBERED = 10_000
 
 REPORTED = 100
 """Look-alike rows that are told."""
+
+MOST_SLOTS = SIZES[-1]
 
 MOST_TARGETS = 20
 """Destinations of an alias that are looked up; one that has more is taken to lead somewhere."""
@@ -56,7 +59,7 @@ class Looks:
     domains: Template
     folded: Template | None
     folded_domains: Template | None
-    place: Place
+    slots: Slots
     is_case_blind: bool
 
     @property
@@ -67,7 +70,7 @@ class Looks:
     @property
     def probe(self) -> Slot:
         """and what it is asked for."""
-        return slot_of(self.place, "postmaster", PROBE)
+        return self.slots.of("postmaster", PROBE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,7 @@ class SchemaDirectory:
     async def find_domain(self, domain: Domain, trace: Trace | None = None) -> Presence:
         """See :class:`check_user.directory.Directory`."""
         looks = self._looks
-        slots = tuple(slot_of(looks.place, "", spelling) for spelling in domain.spellings)
+        slots = tuple(looks.slots.of("", spelling) for spelling in domain.spellings)
         facts = (await self._ask(looks.domains, domain.key, slots, trace)).facts
         facts = await self._with_domain(domain, facts, trace)
         return Presence.KNOWN if is_ours(facts.get(domain.key, ())) else Presence.FOREIGN
@@ -129,8 +132,11 @@ class SchemaDirectory:
         names = (address, *address.without_extension(self._delimiters(domain)))
         guess = self._targets.get(domain.key, "")
         facts = await self._rows(looks.first, names, guess, trace, folded=False)
-        facts = await self._with_domain(domain, facts, trace)
-        found, facts = await self._follow(looks.first, names, facts, guess, trace)
+        if looks.folded_domains is not None:
+            facts = await self._with_domain(domain, facts, trace)
+        found = decide(names, facts, (domain.key, guess))
+        if found.follow:
+            found, facts = await self._follow(looks.first, names, facts, guess, trace)
         if looks.folded is None or found.presence is Presence.FOREIGN or found.key == address.key:
             return found, facts
         more = await self._rows(looks.folded, names, found.through, trace, folded=True)
@@ -161,10 +167,10 @@ class SchemaDirectory:
 
     async def _with_domain(self, domain: Domain, facts: Facts, trace: Trace | None) -> Facts:
         """Look a domain that wasn't found once more, folded, where that may find it."""
-        template, place = self._looks.folded_domains, self._looks.place
+        template, of = self._looks.folded_domains, self._looks.slots.of
         if template is None or is_ours(facts.get(domain.key, ())):
             return facts
-        slots = tuple(slot_of(place, "", spelling) for spelling in domain.folded_spellings)
+        slots = tuple(of("", spelling) for spelling in domain.folded_spellings)
         answer = await self._ask(template, domain.key, slots, trace)
         return merged([Answer(found=True, facts=facts), answer]).facts
 
@@ -180,18 +186,22 @@ class SchemaDirectory:
         """What is stored about the names, and about the same ones in ``target``."""
         there = (_in_domain(name, target) for name in names) if target else ()
         wanted = [*names, *(name for name in there if name is not None)]
-        slots = tuple(dict.fromkeys(self._slots(wanted, folded=folded)))
+        slots = self._slots(wanted, folded=folded)
         beside = self._looks.beside
         if beside is None:
             return (await self._ask(template, names[0].key, slots, trace)).facts
         asked = (self._ask(each, names[0].key, slots, trace) for each in (template, beside))
         return merged(await asyncio.gather(*asked)).facts
 
-    def _slots(self, names: Iterable[Address], *, folded: bool) -> Iterable[Slot]:
-        place, blind = self._looks.place, folded or self._looks.is_case_blind
-        for name in names:
-            for local, domain in name.folded_spellings if blind else name.spellings:
-                yield slot_of(place, local, domain)
+    def _slots(self, names: Iterable[Address], *, folded: bool) -> tuple[Slot, ...]:
+        of, blind = self._looks.slots.of, folded or self._looks.is_case_blind
+        return tuple(
+            [
+                of(local, domain)
+                for name in names
+                for local, domain in (name.folded_spellings if blind else name.spellings)
+            ]
+        )
 
     def _delimiters(self, domain: Domain) -> str:
         return self._rules.delimiters_at.get(domain.key, self._rules.delimiters)
@@ -223,8 +233,14 @@ class SchemaDirectory:
     async def _ask(
         self, template: Template, key: str, slots: tuple[Slot, ...], trace: Trace | None
     ) -> Answer:
-        begun = asyncio.get_running_loop().time()
-        answer = await self._in_pieces(template, key, slots)
+        begun = 0.0 if trace is None else asyncio.get_running_loop().time()
+        try:
+            if len(slots) <= MOST_SLOTS:
+                answer = await self._pool.ask(template, key, slots)
+            else:
+                answer = await self._in_pieces(template, key, slots)
+        except Unstorable:
+            answer = await self._one_by_one(template, key, slots)
         if answer.strays and not template.scans:
             self._note_strays(key, answer.strays)
         if trace is not None:
@@ -233,19 +249,13 @@ class SchemaDirectory:
         return answer
 
     async def _in_pieces(self, template: Template, key: str, slots: tuple[Slot, ...]) -> Answer:
-        most = SIZES[-1]
-        if len(slots) <= most:
-            return await self._answer(template, key, slots)
-        pieces = [slots[i : i + most] for i in range(0, len(slots), most)]
-        return merged(await asyncio.gather(*(self._answer(template, key, p) for p in pieces)))
+        pieces = [slots[i : i + MOST_SLOTS] for i in range(0, len(slots), MOST_SLOTS)]
+        return merged(await asyncio.gather(*(self._pool.ask(template, key, p) for p in pieces)))
 
-    async def _answer(self, template: Template, key: str, slots: tuple[Slot, ...]) -> Answer:
-        """Ask for all spellings at once; each alone where a column can't hold one of them."""
-        try:
-            return await self._pool.ask(template, key, slots)
-        except Unstorable:
-            alone = (self._pool.ask(template, key, (slot,)) for slot in slots)
-            return merged(await asyncio.gather(*alone))
+    async def _one_by_one(self, template: Template, key: str, slots: tuple[Slot, ...]) -> Answer:
+        """Ask for each spelling alone, where a column can't hold one of them."""
+        alone = (self._pool.ask(template, key, (slot,)) for slot in slots)
+        return merged(await asyncio.gather(*alone))
 
     def _note_strays(self, key: str, strays: tuple[str, ...]) -> None:
         """A looser collation than addresses have is a finding (rule V3), told once a row."""
@@ -267,7 +277,7 @@ def _in_domain(name: Address, domain: str) -> Address | None:
 
 
 def _step(template: Template, slots: tuple[Slot, ...], answer: Answer, took: float) -> Step:
-    size, _ = parameters(slots[: SIZES[-1]])
+    size, _ = parameters(slots[:MOST_SLOTS])
     query = " ".join(str(template.statement(size)).split())
     values = tuple(dict.fromkeys(value for slot in slots for value in slot))
     rows = tuple(shown(key, fact) for key, facts in answer.facts.items() for fact in facts)

@@ -7,16 +7,12 @@ from collections.abc import Iterable, Sequence
 from check_user.directory.schemas import Schema
 from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.plans import PROBE, uses_index
+from check_user.directory.sql.schema_branch import Branch, slots_of
 from check_user.directory.sql.schema_catalogue import Bound, bind
 from check_user.directory.sql.schema_lookup import Looks
-from check_user.directory.sql.schema_template import (
-    Branch,
-    Place,
-    SchemaTemplate,
-    place_of,
-    slot_of,
-)
+from check_user.directory.sql.schema_template import SchemaTemplate
 from check_user.directory.sql.session import Session
+from check_user.directory.sql.slots import Slots
 
 Choice = Sequence[tuple[Bound, bool]]
 """Sources, and whether each is compared in its folded form."""
@@ -29,12 +25,12 @@ async def read_schema(session: Session, schema: Schema, options: SqlOptions) -> 
     serves that; else it is left for a second look, unless all is stored in canonical form.
     """
     sources = await bind(session, schema, options.schema_values)
-    place = place_of(sources)
+    slots = slots_of(sources)
     first: list[tuple[Bound, bool]] = []
     later: list[Bound] = []
     for bound in sources:
         needs = not bound.folds and not options.stored_canonical
-        indexed = needs and await is_indexed(session, bound, place, folded=True)
+        indexed = needs and await is_indexed(session, bound, slots, folded=True)
         first.append((bound, indexed))
         if needs and not indexed:
             later.append(bound)
@@ -44,32 +40,32 @@ async def read_schema(session: Session, schema: Schema, options: SqlOptions) -> 
     second = [(bound, True) for bound in later]
 
     def asks(name: str, choice: Choice) -> SchemaTemplate | None:
-        return template(name, choice, place, dialect) if choice else None
+        return template(name, choice, slots, dialect) if choice else None
 
     return Looks(
-        first=template("recipient", first, place, dialect),
+        first=template("recipient", first, slots, dialect),
         beside=None,
-        domains=template("domain", of_domains, place, dialect),
+        domains=template("domain", of_domains, slots, dialect),
         folded=asks("recipient folded", second),
         folded_domains=asks("domain folded", later_of_domains),
-        place=place,
+        slots=slots,
         is_case_blind=not later,
     )
 
 
-def template(name: str, choice: Choice, place: Place, dialect: str) -> SchemaTemplate:
+def template(name: str, choice: Choice, slots: Slots, dialect: str) -> SchemaTemplate:
     """The statement that asks these sources."""
-    branches = _branches(choice, place, dialect)
+    branches = _branches(choice, slots, dialect)
     scans = name.endswith("folded")
     return SchemaTemplate(name, tuple(branches), scans)
 
 
-def _branches(choice: Choice, place: Place, dialect: str) -> Iterable[Branch]:
+def _branches(choice: Choice, slots: Slots, dialect: str) -> Iterable[Branch]:
     for number, (bound, folded) in enumerate(choice):
-        yield Branch(number, bound, folded, dialect, place)
+        yield Branch(number, bound, folded, dialect, slots)
 
 
-async def is_indexed(session: Session, bound: Bound, place: Place, *, folded: bool) -> bool:
+async def is_indexed(session: Session, bound: Bound, slots: Slots, *, folded: bool) -> bool:
     """Whether an index serves the lookup in one source, by the database's own EXPLAIN."""
-    one = template(bound.source.name, [(bound, folded)], place, session.dialect.name)
-    return await uses_index(session, one, slot_of(place, "postmaster", PROBE))
+    one = template(bound.source.name, [(bound, folded)], slots, session.dialect.name)
+    return await uses_index(session, one, slots.of("postmaster", PROBE))
