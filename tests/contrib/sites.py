@@ -110,7 +110,7 @@ def exim(folder: Path) -> Site:
     run = below(folder, "run")
     acl = recipe(folder, "exim", f"exim unix:{RUN}/{SOCKET}") / "acl_check_rcpt"
     server = Exim(below(folder, "exim"), acl.read_text(), run)
-    return Site(server, f"exim unix:{run}/{SOCKET}")
+    return Site(server, f"exim unix:{run}/{SOCKET}", resumes=False)
 
 
 def sendmail(folder: Path, door: str) -> Site:

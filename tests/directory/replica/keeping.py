@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from check_user.directory import Directory, Unavailable
+from check_user.address import Address, Domain
+from check_user.directory import Directory, Presence, Status, Trace, Unavailable
 from check_user.directory.front import FrontDirectory
 from check_user.directory.listing import Batches, Entry, Listing, Skipped
 from check_user.directory.refresh import Feeder, Round
@@ -57,6 +58,27 @@ class Listed(Listing):
             yield self.recipients_[begin : begin + 1000]
             if self.broken:
                 raise Unavailable(self.broken)
+
+    async def aclose(self) -> None:
+        return
+
+
+@dataclass
+class Away:
+    """A database that can't be asked; with ``available``, one that only had too much to do."""
+
+    available: bool = False
+    asked: list[str] = field(default_factory=list)
+
+    async def find(self, address: Address, trace: Trace | None = None) -> Presence:
+        self.asked.append(address.key)
+        raise Unavailable("away")
+
+    async def find_domain(self, domain: Domain, trace: Trace | None = None) -> Presence:
+        raise Unavailable("away")
+
+    def status(self) -> Status:
+        return Status(self.available, "away")
 
     async def aclose(self) -> None:
         return

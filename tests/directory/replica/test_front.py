@@ -8,14 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from check_user.address import Address, Domain
+from check_user.address import Address
 from check_user.check import Check
-from check_user.directory import Directory, Presence, Status, Step, Trace, Unavailable
+from check_user.directory import Directory, Presence, Step, Trace, Unavailable
 from check_user.directory.front import JOIN, FrontDirectory
 from check_user.directory.refresh import Feeder
 from check_user.directory.replica.trust import identity
@@ -28,6 +28,7 @@ from tests.directory.replica.keeping import (
     ACCEPT_MAX_AGE,
     DENY_MAX_AGE,
     OURS,
+    Away,
     Kept,
     MovedClock,
     domains,
@@ -232,27 +233,6 @@ async def test_a_damaged_replica_refuses_nobody(tmp_path: Path) -> None:
     assert soft
     assert any("can't be used" in line for line in kept.reports)
     await front.aclose()
-
-
-@dataclass
-class Away:
-    """A database that can't be asked; with ``available``, one that only had too much to do."""
-
-    available: bool = False
-    asked: list[str] = field(default_factory=list)
-
-    async def find(self, address: Address, trace: Trace | None = None) -> Presence:
-        self.asked.append(address.key)
-        raise Unavailable("away")
-
-    async def find_domain(self, domain: Domain, trace: Trace | None = None) -> Presence:
-        raise Unavailable("away")
-
-    def status(self) -> Status:
-        return Status(self.available, "away")
-
-    async def aclose(self) -> None:
-        return
 
 
 async def test_a_question_that_failed(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from check_user.directory.sql.sample import create_sample
 from check_user.directory.sql.schema_lookup import AddressRules, Looks, SchemaDirectory
 from check_user.directory.sql.schema_opening import read_schema
 from check_user.directory.sql.session import Opener, Session
-from check_user.directory.sql.templates import Report, parameters
+from check_user.directory.sql.templates import SIZES, Report, parameters
 
 __all__ = ["SqlOptions", "TlsOptions", "create_sample", "examine", "open_directory"]
 
@@ -42,6 +42,7 @@ async def open_directory(options: SqlOptions, report: Report) -> SqlDirectory | 
         """The real thing: every connection shows that it can answer a lookup."""
         if not known:
             known.append(await _read(session, options))
+            _compile(session, known[0])
         _, values = parameters([known[0].probe])
         await session.execute(known[0].proof.statement(1), values)
 
@@ -62,6 +63,13 @@ async def open_directory(options: SqlOptions, report: Report) -> SqlDirectory | 
         case [Looks() as looks]:
             return SchemaDirectory(pool, looks, _rules(options), report)
     raise Misconfigured("the database's catalogue could not be read")
+
+
+def _compile(session: Session, looks: Catalogue | Looks) -> None:
+    """Now rather than in the midst of the first lookups: a schema's statements are large."""
+    for template in looks.templates if isinstance(looks, Looks) else ():
+        for size in SIZES:
+            session.compile(template.statement(size))
 
 
 async def _read(session: Session, options: SqlOptions) -> Catalogue | Looks:

@@ -63,6 +63,12 @@ class Looks:
     is_case_blind: bool
 
     @property
+    def templates(self) -> tuple[Template, ...]:
+        """All of them."""
+        every = (self.first, self.beside, self.domains, self.folded, self.folded_domains)
+        return tuple(template for template in every if template is not None)
+
+    @property
     def proof(self) -> Template:
         """The statement that a fresh connection must answer,"""
         return self.first
