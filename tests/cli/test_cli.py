@@ -167,9 +167,9 @@ def test_a_reader_that_has_enough(tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["lookup"], ["recipe"], ["init"], ["replica"]])
+@pytest.mark.parametrize("arguments", [[], ["lookup"], ["recipe"], ["replica"], ["nosuch"]])
 def test_usage(arguments: list[str]) -> None:
-    """A wrong command line is exit 2; commands of later versions aren't there."""
+    """A wrong command line is exit 2; so is a command that there isn't."""
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == 2

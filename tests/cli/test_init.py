@@ -58,6 +58,7 @@ def reasons(file: Path, texts: list[str]) -> dict[str, tuple[Reason, str]]:
     with asking(load(file), lambda _: None) as ask:
         answers = {text: ask(text) for text in texts}
         decisions = {text: answer.result().decision for text, answer in answers.items()}
+    assert [d for d in decisions.values() if d.verdict.reason is Reason.FAULT] == []
     return {text: (d.verdict.reason, d.source) for text, d in decisions.items()}
 
 

@@ -147,6 +147,7 @@ def postfix(folder: Path, snippet: str) -> Site:
         hung=100.0,
         frozen=frozen,
         passes_codes=is_access,
+        resumes=not is_access,
         understood=(OTHER_RESULT,),
     )
 

@@ -37,12 +37,13 @@ async def open_directory(options: SqlOptions, report: Report) -> SqlDirectory | 
     ``report`` takes operational lines for the log.
     """
     known: list[Catalogue | Looks] = []
+    sessions: list[Session] = []
 
     async def prove(session: Session) -> None:
         """The real thing: every connection shows that it can answer a lookup."""
         if not known:
             known.append(await _read(session, options))
-            _compile(session, known[0])
+            sessions.append(session)
         _, values = parameters([known[0].probe])
         await session.execute(known[0].proof.statement(1), values)
 
@@ -61,13 +62,14 @@ async def open_directory(options: SqlOptions, report: Report) -> SqlDirectory | 
         case [Catalogue() as catalogue]:
             return SqlDirectory(pool, catalogue, report)
         case [Looks() as looks]:
+            _compile(sessions[0], looks)
             return SchemaDirectory(pool, looks, _rules(options), report)
     raise Misconfigured("the database's catalogue could not be read")
 
 
-def _compile(session: Session, looks: Catalogue | Looks) -> None:
+def _compile(session: Session, looks: Looks) -> None:
     """Now rather than in the midst of the first lookups: a schema's statements are large."""
-    for template in looks.templates if isinstance(looks, Looks) else ():
+    for template in looks.templates:
         for size in SIZES:
             session.compile(template.statement(size))
 

@@ -124,7 +124,9 @@ class Branch:
     def selects(self, size: int, width: int) -> list[Select[Any]]:
         """The SELECTs for ``size`` slots: one, or one a slot where an index serves no other."""
         source = self.bound.source
-        if isinstance(source, Domains) and (source.often or source.of_addresses):
+        if isinstance(source, Domains) and source.of_addresses:
+            return [self._domains_of_addresses(size, width)]
+        if isinstance(source, Domains) and source.often:
             return [self._first_of_domain(i, width) for i in range(size)]
         if len(self.bound.keys) == 1 or not isinstance(source, Addresses):
             return [self._rows(self._whole(size), width)]
@@ -167,29 +169,34 @@ class Branch:
                 cells += [func.min(column, type_=Text()), func.max(column, type_=Text())]
         head = [cast(key, Text) for key in shown]
         head += [cast(null(), Text)] * (2 - len(head))
-        rest = [cast(null(), Text)] * (width - len(cells))
-        number: ColumnElement[Any] = literal_column(str(self.number)).label("n")
-        labelled = [c.label(f"c{i}") for i, c in enumerate([*head, *cells, *rest])]
-        statement = select(number, *labelled).select_from(self.bound.origin)
+        statement = select(*self._labelled([*head, *cells], width)).select_from(self.bound.origin)
         return statement.where(condition, *self.bound.where).group_by(*groups)
 
     def _first_of_domain(self, slot: int, width: int) -> Select[Any]:
         """One row of a domain that may have a million, or NULL."""
         (key,) = self.bound.keys
-        source = self.bound.source
-        stored = key
-        if isinstance(source, Domains) and source.of_addresses:
-            stored = func.substr(key, func.instr(key, "@") + 1, type_=UntypedText())
         one = (
-            select(cast(stored, Text))
+            select(cast(key, Text))
             .select_from(self.bound.origin)
-            .where(self._side(stored) == self._value(slot, Part.DOMAIN), *self.bound.where)
+            .where(self._side(key) == self._value(slot, Part.DOMAIN), *self.bound.where)
             .limit(literal_column("1"))
             .scalar_subquery()
         )
-        nothing = [cast(null(), Text)] * (width + 1)
+        return select(*self._labelled([one], width))
+
+    def _domains_of_addresses(self, size: int, width: int) -> Select[Any]:
+        """What stands behind the @, each once."""
+        (key,) = self.bound.keys
+        domain = func.substr(key, func.instr(key, "@") + 1, type_=UntypedText())
+        wanted = self._side(domain).in_([self._value(i, Part.DOMAIN) for i in range(size)])
+        statement = select(*self._labelled([cast(domain, Text)], width))
+        return statement.select_from(self.bound.origin).where(wanted).distinct()
+
+    def _labelled(self, cells: Sequence[ColumnElement[Any]], width: int) -> list[Any]:
+        """The number of the source, these cells, and NULL in the rest of a row."""
+        rest = [cast(null(), Text)] * (2 + width - len(cells))
         number: ColumnElement[Any] = literal_column(str(self.number)).label("n")
-        return select(number, *(c.label(f"c{i}") for i, c in enumerate([one, *nothing])))
+        return [number, *(c.label(f"c{i}") for i, c in enumerate([*cells, *rest]))]
 
     def _cell(self, cell: Cell) -> ColumnElement[Any]:
         column = self.bound.columns[cell.column]

@@ -286,7 +286,8 @@ def _step(template: Template, slots: tuple[Slot, ...], answer: Answer, took: flo
     size, _ = parameters(slots[:MOST_SLOTS])
     query = " ".join(str(template.statement(size)).split())
     values = tuple(dict.fromkeys(value for slot in slots for value in slot))
-    rows = tuple(shown(key, fact) for key, facts in answer.facts.items() for fact in facts)
+    # The answer may hold the rows of others who were asked for at the same time.
+    rows = tuple(shown(key, fact) for key in values for fact in answer.facts.get(key, ()))
     return Step(template.name, query, values, rows, "database", took)
 
 

@@ -27,7 +27,7 @@ the session's own limits.
 
 ==============================================  ================================================
 octets before the greeting                      554 5.5.1, closed; no Connect
-HTTP, TLS on the plain port, a PROXY header     554 5.5.1, closed
+HTTP, TLS on the plain port                     554 5.5.1, closed
 a CR or LF that stands alone, in a command      500 5.5.2, closed
 the same, or NUL, in a message                  read to its true end, 550 5.6.11, closed
 a refused message of twice the limit            its refusal, closed: its end isn't waited for
@@ -75,9 +75,6 @@ LINE_LIMIT = 2048
 
 HTTP_VERBS = b"GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH PRI".split()
 """RFC 9110 9.3, RFC 5789, RFC 9113 3.4: a web browser can be made to send these (with a body)."""
-
-PROXY = b"PROXY"
-"""A header from a proxy that isn't listed, after the greeting: neither believed nor passed over."""
 
 TLS_HANDSHAKE = 0x16
 """The first octet of a TLS ClientHello (RFC 8446 5.1); no command begins with it."""
@@ -387,7 +384,7 @@ class SmtpCodec(Messages):
         b"QUIT": _quit,
         b"STARTTLS": _starttls,
         **dict.fromkeys((b"EXPN", b"AUTH", b"ETRN", b"TURN"), _not_implemented),
-        **dict.fromkeys((*HTTP_VERBS, PROXY), _not_smtp),
+        **dict.fromkeys(HTTP_VERBS, _not_smtp),
     }
 
 
