@@ -56,6 +56,27 @@ def test_a_dot_in_a_chunk_is_no_end(before: Gateway, hop: Hop, border: int) -> N
     assert following.body == b"next\n"
 
 
+@pytest.mark.fault("GW13")
+@pytest.mark.parametrize("how", ["DATA", "BDAT"])
+def test_nothing_of_a_refused_message_arrives(before: Gateway, hop: Hop, how: str) -> None:
+    """A message that is refused half-way (a loop) leaves nothing, and the next one is itself."""
+    with before.client() as client:
+        client.begin(ANNA)
+        loop = b"Received: from here\r\n" * 101 + b"\r\n" + b"refused\r\n" * 9999
+        assert client.message(loop, how)[1].startswith("5.4.6 ")
+        assert client.command(f"MAIL FROM:<{SENDER}>")[0] == 250
+        assert client.rcpt(ANNA)[0] == 250
+        assert client.message(b"Subject: next\r\n\r\nnext\r\n", how)[0] == 250
+    with before.client() as client:
+        client.begin(ANNA)
+        client.send(b"DATA\r\n" if how == "DATA" else b"BDAT 99 LAST\r\n")
+        if how == "DATA":
+            assert client.reply()[0] == 354
+        client.send(b"Subject: half\r\n\r\nhalf\r\n")
+    assert before.deliver(b"Subject: last\r\n\r\nlast\r\n", ANNA)[-1] == 250
+    assert sorted(mail.body for mail in hop.mails()) == [b"last\n", b"next\n"]
+
+
 @pytest.mark.fault("GW03")
 def test_stuffed_dots_arrive_as_they_were(before: Gateway, hop: Hop) -> None:
     """Lines that begin with a dot are what they were at the other end, by DATA as by BDAT."""
