@@ -17,9 +17,10 @@ import pytest
 
 from check_user import __version__
 from check_user.app.doctor import MAIL_USERS
-from check_user.cli import main
+from check_user.cli import COMMANDS, main
+from check_user.cli.arguments import LINE_DOOR, parser
 from check_user.cli.lookup import exit_code
-from check_user.config import reference
+from check_user.config import KEYS, reference
 from check_user.verdict import Reason
 from tests.app.serving import Serving, configure, free_port
 
@@ -325,3 +326,17 @@ def test_the_demo_does_what_it_says(tmp_path: Path) -> None:
             process.send_signal(signal.SIGINT)
         assert process.wait(20) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_filters_door() -> None:
+    """Without an argument OpenSMTPD's filter asks where ``serve`` listens without a setting."""
+    assert parser().parse_args(["opensmtpd"]).door == KEYS["listen"].default[0].address == LINE_DOOR
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_its_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """``check-user COMMAND --help`` says how it is used, and that is no error."""
+    with pytest.raises(SystemExit) as ended:
+        main([command, "--help"])
+    assert ended.value.code == 0
+    assert f"usage: check-user {command}" in capsys.readouterr().out

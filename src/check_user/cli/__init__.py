@@ -14,7 +14,7 @@
 one line on stderr.
 
 Each command imports what it needs when it is run: ``opensmtpd`` lives as long as the mail server,
-and the database's driver alone would double its memory.
+and reading a configuration alone would take it half as much memory again, a driver twice as much.
 """
 
 from __future__ import annotations
@@ -23,40 +23,29 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from typing import TYPE_CHECKING
 
-from check_user import __version__
-from check_user.cli.init import add_arguments as add_init_arguments
-from check_user.config import KEYS, ConfigError, find, in_force, load, reference
-from check_user.directory import Finding, Level, Misconfigured, Unavailable
+from check_user.cli.arguments import parser
+
+if TYPE_CHECKING:
+    from check_user.directory import Finding
+
+Command = Callable[[argparse.Namespace], int]
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
 
-LINE_DOOR: str = KEYS["listen"].default[0].address
-"""Where ``serve`` has its ``line`` door if the configuration names no other."""
-
-LOOKUP_CODES = (
-    "Exit code 0: all are known; 1: at least one is unknown or refused; 3: none of those, but one "
-    "is foreign; 75: at least one could not be told."
-)
-
-REPLICA_ACTIONS = {
-    "build": "list the database into the replica",
-    "status": "say how old the replica is, and what is in it",
-    "verify": "list the database and tell what the replica has otherwise; exit 1 if anything",
-}
-ACCEPT_LOSS = "also where users or domains are gone by the dozen"
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; ``arguments`` are without the program's name. Returns the exit code."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # whatever the locale says
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     try:
-        code = int(options.run(options))
+        code = COMMANDS[options.command](options)
         if sys.stdout is not None:  # closed from the beginning, as by `>&-`
             sys.stdout.flush()
     except KeyboardInterrupt:
@@ -64,13 +53,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `| head`: the rest is not wanted
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return BROKEN_PIPE
-    except ConfigError as error:
-        return _fail(os.EX_CONFIG, str(error))
-    except Misconfigured as error:
-        return _fail(os.EX_CONFIG, f"{find(options.config)}: {error}")
-    except Unavailable as error:
-        return _fail(os.EX_UNAVAILABLE, f"no database can be reached: {error}")
     return code
+
+
+def _configured(command: Command) -> Command:
+    """Have a command's failures told in a line; what is raised by whoever reads a configuration."""
+
+    @wraps(command)
+    def run(options: argparse.Namespace) -> int:
+        from check_user.config import ConfigError, find
+        from check_user.directory import Misconfigured, Unavailable
+
+        try:
+            return command(options)
+        except ConfigError as error:
+            return _fail(os.EX_CONFIG, str(error))
+        except Misconfigured as error:
+            return _fail(os.EX_CONFIG, f"{find(options.config)}: {error}")
+        except Unavailable as error:
+            return _fail(os.EX_UNAVAILABLE, f"no database can be reached: {error}")
+
+    return run
 
 
 def _fail(code: int, message: str) -> int:
@@ -80,25 +83,30 @@ def _fail(code: int, message: str) -> int:
     return code
 
 
+@_configured
 def _serve(options: argparse.Namespace) -> int:
     from check_user.app.serve import serve
+    from check_user.config import find
 
     serve(find(options.config))
     return os.EX_OK
 
 
+@_configured
 def _lookup(options: argparse.Namespace) -> int:
     from check_user.cli.lookup import lookup
 
     return lookup(options)
 
 
+@_configured
 def _init(options: argparse.Namespace) -> int:
     from check_user.cli.init import init
 
     return init(options)
 
 
+@_configured
 def _demo(options: argparse.Namespace) -> int:
     from check_user.cli.demo import demo
 
@@ -111,22 +119,27 @@ def _opensmtpd(options: argparse.Namespace) -> int:
     return opensmtpd(options)
 
 
+@_configured
 def _recipe(options: argparse.Namespace) -> int:
     from check_user.cli.recipe import print_recipe
 
     return print_recipe(options)
 
 
+@_configured
 def _replica(options: argparse.Namespace) -> int:
     from check_user.cli.replica import replica
 
     return replica(options)
 
 
+@_configured
 def _check(options: argparse.Namespace) -> int:
     import asyncio
 
     from check_user.app.doctor import examine
+    from check_user.config import find
+    from check_user.directory import Level
 
     findings = asyncio.run(examine(find(options.config)))
     for finding in findings:
@@ -141,69 +154,22 @@ def _line(finding: Finding) -> str:
     return printable(f"{finding.level.value:7} {finding.subject}: {finding.message}{advice}")
 
 
+@_configured
 def _config(options: argparse.Namespace) -> int:
+    from check_user.config import find, in_force, load, reference
+
     print(reference() if options.reference else in_force(load(find(options.config))), end="")
     return os.EX_OK
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="check-user", description="Recipient verification for mail servers."
-    )
-    parser.add_argument("--version", action="version", version=f"check_user {__version__}")
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-
-    configured = argparse.ArgumentParser(add_help=False)
-    configured.add_argument("--config", metavar="FILE", help="the configuration file")
-
-    serve = commands.add_parser("serve", parents=[configured], help="run every door")
-    serve.set_defaults(run=_serve)
-
-    ask = commands.add_parser(
-        "lookup", parents=[configured], help="the verdict for each address", epilog=LOOKUP_CODES
-    )
-    ask.add_argument("addresses", nargs="+", metavar="ADDRESS", help="'-': a line each from stdin")
-    ask.add_argument("--json", action="store_true", help="a JSON object a line")
-    ask.add_argument("--explain", action="store_true", help="show the steps as well")
-    ask.set_defaults(run=_lookup)
-
-    check = commands.add_parser("check", parents=[configured], help="what is wrong, and what to do")
-    check.set_defaults(run=_check)
-
-    begin = commands.add_parser("init", help="look into a database and write the configuration")
-    add_init_arguments(begin)
-    begin.set_defaults(run=_init)
-
-    play = commands.add_parser("demo", help="a sample database behind every door")
-    play.set_defaults(run=_demo)
-
-    child = commands.add_parser("opensmtpd", help="the filter that OpenSMTPD runs")
-    child.add_argument(
-        "door",
-        nargs="?",
-        default=LINE_DOOR,
-        metavar="ADDRESS",
-        help=f"the line door of check-user serve ({LINE_DOOR})",
-    )
-    child.set_defaults(run=_opensmtpd)
-
-    snippets = commands.add_parser(
-        "recipe", parents=[configured], help="what a mail server needs in order to ask"
-    )
-    mtas = "postfix, exim, sendmail, opensmtpd, haraka, qpsmtpd"
-    snippets.add_argument("mail_server", metavar="MTA", help=mtas)
-    snippets.add_argument("file", nargs="?", metavar="FILE", help="print this one alone")
-    snippets.set_defaults(run=_recipe)
-
-    local = commands.add_parser("replica", help="the local replica: build, status, verify")
-    actions = local.add_subparsers(required=True, metavar="ACTION")
-    for action, what in REPLICA_ACTIONS.items():
-        each = actions.add_parser(action, parents=[configured], help=what, description=what)
-        if action == "build":
-            each.add_argument("--accept-loss", action="store_true", help=ACCEPT_LOSS)
-        each.set_defaults(run=_replica, action=action)
-
-    config = commands.add_parser("config", parents=[configured], help="the settings in force")
-    config.add_argument("--reference", action="store_true", help="print every key instead")
-    config.set_defaults(run=_config)
-    return parser
+COMMANDS: Mapping[str, Command] = {
+    "serve": _serve,
+    "lookup": _lookup,
+    "check": _check,
+    "init": _init,
+    "demo": _demo,
+    "opensmtpd": _opensmtpd,
+    "recipe": _recipe,
+    "replica": _replica,
+    "config": _config,
+}

@@ -14,7 +14,7 @@ import getpass
 import os
 import secrets
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,35 +25,12 @@ if TYPE_CHECKING:
     from check_user.check import Decision
     from check_user.directory.sql.recognise import Match, Survey
 
-DEFAULT_FILE = "/etc/check_user/check_user.conf"
 USAGE = 2
 NOT_PROVEN = 1
-
-DRIVERS = ("mysql", "postgresql", "sqlite")
 
 
 class Refused(Exception):
     """The command can't go on; the message is one line."""
-
-
-def add_arguments(command: ArgumentParser) -> None:
-    """Declare the options."""
-    add = command.add_argument
-    add("--driver", choices=DRIVERS, help="the database's kind")
-    add("--database", help="its name; for sqlite the file")
-    add("--host", help="where it is, if not on this machine; with :PORT if not the usual one")
-    add("--socket", help="its unix socket (postgresql: the folder)")
-    add("--user", help="the database user")
-    add("--passwd-file", help="a file whose one line is the password")
-    add("--schema", help="the product, if it isn't to be recognised")
-    add("--value", action="append", default=[], metavar="NAME=VALUE", help="what the schema needs")
-    add("--delimiter", help="characters that may begin an extension (+)")
-    add("--listen", action="append", default=[], metavar="DOOR ADDRESS", help="a door")
-    add("--recipients", nargs="+", default=[], metavar="CF", help="Postfix's maps of recipients")
-    add("--domains", nargs="+", default=[], metavar="CF", help="Postfix's maps of domains")
-    add("--address", help="an address that is there, to prove the configuration with")
-    add("--output", default=DEFAULT_FILE, metavar="FILE", help=f"the file ({DEFAULT_FILE})")
-    add("--force", action="store_true", help="replace the file if it is there")
 
 
 def init(options: Namespace) -> int:
