@@ -158,10 +158,11 @@ def parse(text: str, max_local: int = MAX_LOCAL) -> Address | Unqualified | Malf
     ``text`` was decoded from UTF-8 with ``surrogateescape``. ``max_local`` is the limit of the
     local part, in octets.
     """
-    plain = _match_plain(text, max_local)
+    bare = text[1:-1] if text[:1] == "<" and text[-1:] == ">" else text
+    plain = _match_plain(bare, max_local)
     if plain:
         written, domain = plain.groups()
-        return Address(text.lower(), written.lower(), Domain(domain.lower(), domain), written)
+        return Address(bare.lower(), written.lower(), Domain(domain.lower(), domain), written)
     try:
         return _read_path(text, max_local)
     except MalformedError as error:

@@ -78,6 +78,8 @@ def decompose(text: str) -> str:
 
 def printable(text: str) -> str:
     r"""Write non-ASCII characters as ``\x{HEX}`` (RFC 6533 3, EmbeddedUnicodeChar)."""
+    if text.isascii():
+        return text
     return NON_ASCII.sub(lambda found: f"\\x{{{ord(found[0]):X}}}", text)
 
 

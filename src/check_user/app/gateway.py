@@ -23,7 +23,6 @@ from check_user.gateway.files import RelayClients, read_me
 from check_user.gateway.plugins import Site
 from check_user.gateway.session import Session
 from check_user.protocols import Lookup
-from check_user.protocols.smtp import Question, Reply
 from check_user.protocols.smtp.limits import SmtpLimits
 from check_user.protocols.smtp.server import SmtpCodec
 from check_user.servers.talk import Limits, Talk
@@ -52,17 +51,17 @@ async def open_gateway(settings: Settings, decide: Decide, report: Report, crowd
     return gateway
 
 
-async def examine_gateway(settings: Settings) -> str:
-    """Read the files as the service does; say what keeps the queue from taking mail now.
+async def examine_gateway(settings: Settings) -> tuple[list[str], str]:
+    """Read the files as the service does; say what they lack, and why the queue takes no mail now.
 
-    Empty if nothing does. Nothing is started or changed. Raises ConfigError.
+    Both are empty if all is well. Nothing is started or changed. Raises ConfigError.
     """
     try:
         chain = Chain(_site(settings, lambda _: FAULT, lambda _: None))
     except GatewayError as error:
         raise ConfigError(error.file, error.line, "", error.message) from None
     try:
-        return await chain.examine()
+        return chain.doubts, await chain.examine()
     finally:
         await chain.aclose()
 
@@ -117,7 +116,7 @@ class Gateway:
         self._empty.clear()
         return Talk(
             codec,
-            partial(_answer, session),
+            session.handle,
             fault=INTERNAL,
             closed=partial(self._closed, session),
             greets=True,
@@ -155,11 +154,3 @@ def _site(settings: Settings, decide: Decide, report: Report) -> Site:
     folder = settings.file.absolute().parent
     timeouts = Timeouts(recipient=settings.lookup_timeout)
     return Site(folder, read_me(folder), decide, Resolver().resolve, report, timeouts)
-
-
-def _answer(session: Session, question: Question) -> Reply | asyncio.Future[Reply | None] | None:
-    """A session's answer: what it has to wait for runs as a task, since it uses time limits."""
-    answer = session.handle(question)
-    if answer is None or isinstance(answer, Reply):
-        return answer
-    return asyncio.ensure_future(answer)

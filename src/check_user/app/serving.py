@@ -23,7 +23,6 @@ from check_user.gateway.crowd import Crowd
 from check_user.protocols import Kind, Lookup
 from check_user.servers.capacity import Capacity, Shares
 from check_user.servers.listen import Endpoint, Listener
-from check_user.servers.running import begin
 from check_user.servers.stream import StreamServer
 from check_user.servers.talk import Limits, Opening, plain
 from check_user.telemetry import Forwarded, Journal, Level, Telemetry
@@ -77,6 +76,7 @@ class Serving:
         self._now = first
         self._journal = journal = journal_of(first.settings)
         self._telemetry = Telemetry(self._decide, journal)
+        self._judge = self._telemetry.decide(SMTP)
         logging.basicConfig(handlers=[Forwarded(journal, threading.get_ident())], force=True)
         await self._open_doors(first)
 
@@ -130,14 +130,14 @@ class Serving:
 
     def judge(self, lookup: Lookup) -> Verdict | Awaitable[Verdict]:
         """Decide about a recipient at the gateway; at once where nobody has to be asked."""
-        return begin(self._telemetry.decide(SMTP)(lookup))
+        return self._judge(lookup)
 
-    def _decide(self, lookup: Lookup) -> Awaitable[Decision]:
+    def _decide(self, lookup: Lookup) -> Decision | Awaitable[Decision]:
         """Ask the check of the moment: what every door holds, across reloads."""
         check = self._now.check
         if lookup.kind is _DOMAIN:
             return check.domain(lookup.text)
-        return check.recipient(lookup.text)
+        return check.decide(lookup.text)
 
     async def _open_doors(self, new: Generation) -> None:
         """Start a server for each new listener; one whose socket file was removed gets it."""

@@ -17,6 +17,9 @@ The rules it keeps:
 - the answer comes before ``timeout`` seconds of our own monotonic clock are over;
 - in a dry run nothing is refused: what would have been said is for the log.
 
+Where the directory knows without waiting (:class:`~check_user.directory.Prompt`), the decision is
+there at once, without a coroutine and its deadline.
+
 It doesn't log, count or cache: ``telemetry`` wraps it.
 """
 
@@ -40,7 +43,7 @@ from check_user.address import (
     without_tag,
 )
 from check_user.check.deadline import Deadline
-from check_user.directory import Directory, Presence, Trace, Unavailable
+from check_user.directory import Directory, Presence, Prompt, Trace, Unavailable
 from check_user.verdict import Action, Reason, Replies, Verdict
 
 ANSWERING = 0.1
@@ -99,7 +102,9 @@ class Check:
         # What is put to an address doesn't keep to the limit of a local part (`bounce`, VERP), and
         # must not be refused for that.
         self._max_local = MAX_ADDRESS if extended else MAX_LOCAL
+        self._extended = extended
         self._find = self._find_extended if extended else directory.find
+        self._find_at_once = directory.find_at_once if isinstance(directory, Prompt) else _nothing
         replies = replies or Replies()
         self._unknown = replies.unknown
         self._replies = {
@@ -111,16 +116,22 @@ class Check:
         self._dry_run = dry_run
         self._dry_run_at = dry_run_at
 
+    def decide(self, text: str) -> Decision | Coroutine[Any, Any, Decision]:
+        """As :meth:`recipient`, at once where nobody has to be waited for."""
+        parsed = parse(text, self._max_local)
+        if not isinstance(parsed, Address):
+            return self._said(_decide_unasked(parsed))
+        presence = self._find_at_once(parsed)
+        if presence is None or (presence is _UNKNOWN and self._extended):
+            return self._ask(parsed, None)
+        return self._said(self._decide(parsed, presence))
+
     async def recipient(self, text: str, trace: Trace | None = None) -> Decision:
         """Decide about an envelope recipient: an RFC 5321 path, with or without brackets."""
         parsed = parse(text, self._max_local)
         if isinstance(parsed, Address):
-            decision = await self._decide_address(parsed, trace)
-        else:
-            decision = _decide_at_once(parsed)
-        if self._dry_run or self._dry_run_at:
-            return self._withhold(decision)
-        return decision
+            return await self._ask(parsed, trace)
+        return self._said(_decide_unasked(parsed))
 
     async def domain(self, text: str, trace: Trace | None = None) -> Decision:
         """Decide whether a domain is ours: ``known`` or ``foreign``."""
@@ -133,8 +144,15 @@ class Check:
         say = verdict.known if presence is Presence.KNOWN else verdict.foreign
         return Decision(say(domain.key), domain.key)
 
-    async def _decide_address(self, address: Address, trace: Trace | None) -> Decision:
+    async def _ask(self, address: Address, trace: Trace | None) -> Decision:
         presence = await self._in_time(self._find(address, trace))
+        return self._said(self._decide(address, presence))
+
+    def _said(self, decision: Decision) -> Decision:
+        return self._withhold(decision) if self._dry_run or self._dry_run_at else decision
+
+    def _decide(self, address: Address, presence: Presence | str) -> Decision:
+        """Decide by what is known, or by the cause why nothing is."""
         if presence is _KNOWN:
             return Decision(verdict.known(address.for_reply()), address.key)
         if presence is _UNKNOWN and not address.is_postmaster:
@@ -207,7 +225,11 @@ class Check:
         yield from address.without_extension(delimiters)
 
 
-def _decide_at_once(parsed: Unqualified | Malformed) -> Decision:
+def _nothing(_: Address) -> None:
+    """What a directory knows at once that has to be asked."""
+
+
+def _decide_unasked(parsed: Unqualified | Malformed) -> Decision:
     """What needs no directory."""
     if isinstance(parsed, Malformed):
         return Decision(verdict.MALFORMED, "", str(parsed))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from check_user.address import Address, Domain
 
@@ -128,4 +128,16 @@ class Directory(Protocol):
 
     async def aclose(self) -> None:
         """Let go of every connection. Returns within two seconds whatever the source does."""
+        ...
+
+
+@runtime_checkable
+class Prompt(Protocol):
+    """A directory that can tell of some addresses without waiting."""
+
+    def find_at_once(self, address: Address) -> Presence | None:
+        """Tell what :meth:`Directory.find` would, or None where it has to be asked.
+
+        Takes microseconds. Never raises.
+        """
         ...

@@ -47,6 +47,8 @@ THERE = frozenset(
 )
 """Answers that nobody has to confirm: a mail taken for who was there a minute ago is no harm."""
 
+_KNOWN = Presence.KNOWN
+
 RECIPIENT = "SELECT presence FROM recipients WHERE address = ?"
 DOMAIN = "SELECT others FROM domains WHERE domain = ?"
 
@@ -99,6 +101,13 @@ class FrontDirectory:
         if self._feeder is not None:
             self._replica.damaged = self._feeder.wake
             self._feeding = asyncio.create_task(self._feeder.run())
+
+    def find_at_once(self, address: Address) -> Presence | None:
+        """See :class:`check_user.directory.Prompt`: whoever the replica says is there."""
+        if not self._is_younger(self._accept_max_age):
+            return None
+        presence = self._replica.find(address)
+        return presence if presence is _KNOWN or presence in THERE else None
 
     async def find(self, address: Address, trace: Trace | None = None) -> Presence:
         """See :class:`check_user.directory.Directory`."""

@@ -24,7 +24,8 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
+from typing import Any, TypeAlias
 
 from check_user.gateway.chain import Chain
 from check_user.gateway.crowd import Doorkeeper, Visit
@@ -43,12 +44,10 @@ from check_user.protocols.smtp import (
     Reply,
     Secured,
 )
-from check_user.verdict import FAULT
 
 SENDER_OK = Reply(250, "2.1.0", ("Sender ok",))
 NO_TRANSACTION = Reply(503, "5.5.1", ("MAIL first",))
 NO_RECIPIENTS = Reply(554, "5.5.1", ("No valid recipients",))
-UNKNOWN_YET = Reply(FAULT.code, FAULT.enhanced, (FAULT.text,))
 IN_A_LOOP = Reply(554, "5.4.6", ("Too many hops: the message is in a loop",))
 NOT_NOW = Reply(421, "4.3.0", INTERNAL.lines)
 """In place of the greeting."""
@@ -56,6 +55,8 @@ NOT_NOW = Reply(421, "4.3.0", INTERNAL.lines)
 TOO_MANY_GUESSES = Reply(450, "4.7.1", ("Too many unknown recipients - try later",))
 MALFORMED = "5.1.3"
 """RFC 3463 3.2: bad destination mailbox address syntax."""
+
+Answer: TypeAlias = Reply | Coroutine[Any, Any, Reply | None] | asyncio.Future[Reply | None] | None
 
 MARK_OCTETS = 6
 """Of a transaction's name, which has twice as many letters."""
@@ -71,6 +72,7 @@ class Session:
         "_received",
         "_refused",
         "_site",
+        "_time",
         "_transaction",
         "_visit",
     )
@@ -85,18 +87,27 @@ class Session:
         self._delivery = chain.hook_queue()
         self._transaction: Transaction | None = None
         self._received = ReceivedCount()
+        self._time = asyncio.get_running_loop().time
         self._refused: Reply | None = None
         """What the message's end will be told, known while it still comes."""
 
-    def handle(self, question: Question) -> Reply | Awaitable[Reply | None] | None:
-        """Answer. Never raises, and neither does the awaitable."""
+    def handle(self, question: Question) -> Answer:
+        """Answer. Never raises, and neither does what has to be waited for.
+
+        A recipient is waited for without a task: nothing on the way to a verdict needs one. All
+        else asks the queue, which sets itself time limits (asyncio.timeout), and they do.
+        """
         try:
-            answer = self._answer(question)
+            if isinstance(question, Recipient):
+                answer: Reply | Awaitable[Reply | None] | None = self._recipient(question)
+            else:
+                answer = self._answer(question)
         except Exception as error:  # noqa: BLE001 - a door to the outside: every failure is 451
             return self._fault(question, error)
         if answer is None or isinstance(answer, Reply):
             return answer
-        return self._later(question, answer)
+        later = self._later(question, answer)
+        return later if isinstance(question, Recipient) else asyncio.ensure_future(later)
 
     def closed(self) -> None:
         """Let go of everything: the client has gone."""
@@ -108,8 +119,6 @@ class Session:
 
     def _answer(self, question: Question) -> Reply | Awaitable[Reply | None] | None:
         match question:
-            case Recipient():
-                return self._recipient(question)
             case Content():
                 return self._content(question.data)
             case Mail():
@@ -124,7 +133,7 @@ class Session:
                 return None
             case Connect():
                 return self._connect(question.client)
-            case Secured():
+            case _:
                 return None
 
     def _connect(self, client: str) -> Reply:
@@ -161,7 +170,7 @@ class Session:
         transaction = self._transaction
         if transaction is None:
             return NO_TRANSACTION
-        deadline = asyncio.get_running_loop().time() + self._site.timeouts.recipient
+        deadline = self._time() + self._site.timeouts.recipient
         decision = self._chain.hook_rcpt(transaction, recipient)
         if isinstance(decision, Decision):
             return self._decided(transaction, recipient, decision, deadline)
@@ -175,13 +184,7 @@ class Session:
         deadline: float,
     ) -> Reply:
         """Wait for the plugins' decision, and then for the queue's."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                decision = await pending
-        except TimeoutError:
-            self._site.report("no decision about a recipient within the time limit")
-            return UNKNOWN_YET
-        answer = self._decided(transaction, recipient, decision, deadline)
+        answer = self._decided(transaction, recipient, await pending, deadline)
         return answer if isinstance(answer, Reply) else await answer
 
     def _decided(
@@ -192,7 +195,7 @@ class Session:
         answer = self._delivery.recipient(transaction.mail, recipient, deadline)
         if isinstance(answer, Reply):
             return self._noted(transaction, recipient, answer)
-        return self._note(transaction, recipient, answer)
+        return self._note(transaction, recipient, asyncio.ensure_future(answer))
 
     def _noted(self, transaction: Transaction, recipient: Recipient, reply: Reply) -> Reply:
         if reply.is_positive:

@@ -27,11 +27,11 @@ ACCEPTED = 512
 SHARED = 2
 """The same where other processes accept from the same socket: each takes its part."""
 
-COURTESY = 0.005
-"""Seconds for which a process that has more clients than another leaves new ones to it."""
+COURTESY = 0.002
+"""Seconds for which a process that is ahead of another leaves new clients to it."""
 
-AFTER_ALL = 16
-"""Clients that it then takes: should the other hang, that is 3,000 a second."""
+AFTER_ALL = 8
+"""Clients that it then takes if it still is: should the other hang, that is 4,000 a second."""
 
 WELCOMED = 64
 """Clients that become connections in one turn of the event loop: some 5 ms."""
@@ -95,7 +95,7 @@ class Acceptor:
 
     def _accept_after_all(self) -> None:
         self._resume()
-        self._accept_some(AFTER_ALL)
+        self._accept_some(AFTER_ALL if self._capacity.is_ahead else self._at_once)
 
     def _accept_some(self, most: int) -> None:
         if not self._accepted:

@@ -17,6 +17,9 @@ import struct
 RESERVED = 64
 """Descriptors kept back for the database, the listening sockets, the log and the event loop."""
 
+LEAD = 4
+"""A process may have a fourth more clients than another, and one."""
+
 NR_OPEN = 1_048_576
 """What Linux allows where RLIMIT_NOFILE sets no limit (``fs.nr_open``, proc(5))."""
 
@@ -42,9 +45,13 @@ class Shares:
         struct.pack_into("=I", self._memory, self._offset, clients)
 
     def is_ahead(self, clients: int) -> bool:
-        """Whether another process has fewer than ``clients``."""
+        """Whether another process has far fewer than ``clients``.
+
+        How many are far fewer grows with their number, so that a burst is soon taken: processes
+        that wait for each other after every client take a second for a thousand.
+        """
         fewest: int = min(self._numbers.unpack_from(self._memory))
-        return clients > fewest
+        return clients > fewest + 1 + fewest // LEAD
 
 
 def share(processes: int) -> int:

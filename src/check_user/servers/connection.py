@@ -242,7 +242,7 @@ class Connection(asyncio.Protocol):
                 self._more = self._is_taking = False
                 return taken
             if isinstance(event, Output):
-                self._due.append(event.data)
+                (self._due if self._due else self._out).append(event.data)
             else:
                 self._ask(event)
         self._is_taking = False
@@ -250,15 +250,19 @@ class Connection(asyncio.Protocol):
 
     def _ask(self, question: object) -> None:
         """Put the answer in line, or the place where it will be."""
-        due = _Due(question)
-        self._due.append(due)
         try:
             answer = self._talk.decide(question)
         except Exception as error:  # noqa: BLE001 - a door to the outside: every failure is DENYSOFT
             answer = self._fault(error)
         if isinstance(answer, asyncio.Future):
             answer = _result(answer)
-        if isinstance(answer, CoroutineType):
+        is_pending = isinstance(answer, CoroutineType)
+        if not is_pending and not self._due:
+            self._out.append(self._codec.answer(question, answer))
+            return
+        due = _Due(question)
+        self._due.append(due)
+        if is_pending:
             due.running = Running(answer, self._loop, partial(self._settled, due))
             due.running.step()
         else:

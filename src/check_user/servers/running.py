@@ -12,7 +12,7 @@ None in it, so that ``asyncio.timeout`` and the like are not for it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 ResultT = TypeVar("ResultT")
@@ -59,41 +59,6 @@ class Running(Generic[ResultT]):
             self._waits_for.remove_done_callback(self.step)
             self._waits_for.cancel()
         self._work.close()
-
-
-def begin(work: Coroutine[Any, Any, ResultT]) -> ResultT | Awaitable[ResultT]:
-    """Take the first step: give the result if it is there at once, else an awaitable of it."""
-    try:
-        future = work.send(None)
-    except StopIteration as stop:
-        result: ResultT = stop.value
-        return result
-    return _Begun(work, future)
-
-
-class _Begun(Generic[ResultT]):
-    """The rest of a coroutine, for whoever awaits it."""
-
-    __slots__ = ("_future", "_work")
-
-    def __init__(self, work: Coroutine[Any, Any, ResultT], future: Any) -> None:
-        self._work = work
-        self._future = future
-
-    def __await__(self) -> Generator[Any, None, ResultT]:
-        error: BaseException | None = None
-        waits_for = self._future
-        while True:
-            try:
-                yield waits_for
-            except BaseException as thrown:  # noqa: BLE001 - handed on, as ``yield from`` does
-                error = thrown
-            try:
-                waits_for = self._work.send(None) if error is None else self._work.throw(error)
-            except StopIteration as stop:
-                result: ResultT = stop.value
-                return result
-            error = None
 
 
 def _nobody(_result: object, _error: object) -> None:

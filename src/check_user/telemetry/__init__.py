@@ -28,16 +28,23 @@ __all__ = ["Decide", "Forwarded", "Journal", "Level", "Telemetry", "printable", 
 LONGEST_TEXT = 320
 """Characters of an address or a cause that are kept; a longest path has 256 octets (RFC 5321)."""
 
-Decide = Callable[[Lookup], Coroutine[Any, Any, Verdict]]
+Decide = Callable[[Lookup], Verdict | Coroutine[Any, Any, Verdict]]
+"""A verdict at once, or a coroutine of one."""
 
 _DEBUG = Level.DEBUG
+_INFO = Level.INFO
+_FAULT = Reason.FAULT
 _DECLINED = Action.DECLINED
 
 
 class Telemetry:
     """Observes ``decide``, which makes a decision of a lookup, and tells ``journal``."""
 
-    def __init__(self, decide: Callable[[Lookup], Awaitable[Decision]], journal: Journal) -> None:
+    def __init__(
+        self,
+        decide: Callable[[Lookup], Decision | Awaitable[Decision]],
+        journal: Journal,
+    ) -> None:
         """Begin with every count at zero."""
         self._decide = decide
         self._journal = journal
@@ -51,23 +58,37 @@ class Telemetry:
     def decide(self, door: str) -> Decide:
         """Give the function that answers the lookups of one door."""
 
-        async def observed(lookup: Lookup) -> Verdict:
+        def observed(lookup: Lookup) -> Verdict | Coroutine[Any, Any, Verdict]:
             started = perf_counter()
             try:
-                decision = await self._decide(lookup)
+                decision = self._decide(lookup)
             except Exception as error:  # noqa: BLE001 - the last door: every failure is DENYSOFT
                 decision = Decision(verdict.FAULT, "", describe(error))
+            if not isinstance(decision, Decision):
+                return self._wait(door, lookup, decision, started)
             self._observe(door, lookup, decision, perf_counter() - started)
             return decision.verdict
 
         return observed
 
+    async def _wait(
+        self, door: str, lookup: Lookup, pending: Awaitable[Decision], started: float
+    ) -> Verdict:
+        try:
+            decision = await pending
+        except Exception as error:  # noqa: BLE001 - the last door: every failure is DENYSOFT
+            decision = Decision(verdict.FAULT, "", describe(error))
+        self._observe(door, lookup, decision, perf_counter() - started)
+        return decision.verdict
+
     def _observe(self, door: str, lookup: Lookup, decision: Decision, seconds: float) -> None:
         said = decision.verdict
         # the word, not the member, whose hash is Python code; as for _DEBUG, see ``record``
         self._counts[door, said.reason._value_] += 1
-        now = time()
         journal = self._journal
+        if journal.level > _INFO and said.reason is not _FAULT:
+            return
+        now = time()
         if journal.level is _DEBUG and said.action is _DECLINED:
             journal.put(Said(now, _DEBUG, said.text))
         journal.put(

@@ -4,19 +4,23 @@ The only room that knows SQLAlchemy. From the bottom up: ``options`` (what we ar
 (what an error means), ``drivers`` and ``resolver`` (how to reach a database), ``session`` (one
 connection), ``templates`` and ``recipients`` (the statements), ``plans`` (whether an index serves
 them), ``catalogue`` (what the configured columns are), ``connector`` (the way to the servers),
-``questions`` and ``pool`` (who asks when, and what if it breaks), ``lookup`` (which questions make
-an answer). ``schema_catalogue``, ``schema_template``, ``schema_opening`` and ``schema_lookup`` are
-the same for the schemas of known products, and ``queries`` for a site's own statements. Beside
-them ``doctor`` (what ``check-user check`` says) and ``sample`` (the demo's database).
+``questions`` and ``pool`` (who asks when, and what if it breaks), ``at_once`` (a file of this
+machine, asked on the spot), ``lookup`` (which questions make an answer). ``schema_catalogue``,
+``schema_template``, ``schema_opening`` and ``schema_lookup`` are the same for the schemas of known
+products, and ``queries`` for a site's own statements. Beside them ``doctor`` (what ``check-user
+check`` says) and ``sample`` (the demo's database).
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from check_user.directory import Misconfigured
+from check_user.directory.sql.at_once import AtOnce, is_local
 from check_user.directory.sql.catalogue import Catalogue, read_catalogue
 from check_user.directory.sql.connector import Connector
 from check_user.directory.sql.doctor import examine
-from check_user.directory.sql.drivers import endpoints_of
+from check_user.directory.sql.drivers import dialect_of, endpoints_of
 from check_user.directory.sql.lookup import SqlDirectory
 from check_user.directory.sql.options import SqlOptions, TlsOptions
 from check_user.directory.sql.pool import SOFT, Pool
@@ -60,7 +64,7 @@ async def open_directory(options: SqlOptions, report: Report) -> SqlDirectory | 
         raise
     match known:
         case [Catalogue() as catalogue]:
-            return SqlDirectory(pool, catalogue, report)
+            return SqlDirectory(pool, catalogue, report, _at_once(options, catalogue))
         case [Looks() as looks]:
             _compile(sessions[0], looks)
             return SchemaDirectory(pool, looks, _rules(options), report)
@@ -72,6 +76,13 @@ def _compile(session: Session, looks: Looks) -> None:
     for template in looks.templates:
         for size in SIZES:
             session.compile(template.statement(size))
+
+
+def _at_once(options: SqlOptions, catalogue: Catalogue) -> AtOnce | None:
+    path = Path(options.database)
+    if dialect_of(options).startswith("sqlite") and is_local(path):
+        return AtOnce(path, catalogue.recipients)
+    return None
 
 
 async def _read(session: Session, options: SqlOptions) -> Catalogue | Looks:

@@ -1,23 +1,31 @@
-"""Lookups compiled once for a dialect, and run on the driver's own cursor.
+"""Lookups compiled once for a dialect, and run by the driver's own call.
 
-SQLAlchemy makes the statement, its text and the order of its parameters, and its dialect adapts the
-driver (PEP 249, for all drivers alike). What its ``Connection.execute`` does besides on every call
-(an execution context, result metadata, a Row a row) costs more than all the rest of a lookup, and
-nothing here needs it: every parameter is text, and so is every column that is looked into.
+SQLAlchemy makes the statement, its text and the order of its parameters. What its
+``Connection.execute`` does besides on every call (an execution context, result metadata, a Row a
+row) costs more than all the rest of a lookup, and nothing here needs it: every parameter is text,
+and so is every column that is looked into.
+
+Its dialect adapts every asynchronous driver to PEP 249, which costs a greenlet and several turns of
+the event loop a statement. The drivers of the three databases that we know (``drivers``) are called
+without that; for all others there is :func:`fetch`.
 
 Errors are the driver's own, not wrapped; ``faults`` sorts both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlalchemy import CompoundSelect, Connection, Select, TextClause
 from sqlalchemy.engine import Dialect
 
 Rows = Sequence[Sequence[Any]]
+
+Call = Callable[[str, Any], Awaitable[Rows]]
+"""Runs a statement's text with its values, and fetches all rows."""
 
 Statement = Select[Any] | CompoundSelect[Any] | TextClause
 
@@ -56,3 +64,24 @@ def fetch(connection: Connection, compiled: Compiled, values: dict[str, str]) ->
         return list(cursor.fetchall())
     finally:
         cursor.close()
+
+
+def call_of(connection: Any) -> Call | None:
+    """The driver's own call on one of its connections; None for a driver that we don't know."""
+    match type(connection).__module__.partition(".")[0]:
+        case "aiosqlite":  # one visit to its thread, where a cursor needs four
+            call: Call = connection.execute_fetchall
+            return call
+        case "asyncpg":
+            return lambda text, values: connection.fetch(text, *values)
+        case "asyncmy":
+            return partial(_asyncmy, connection)
+        case _:
+            return None
+
+
+async def _asyncmy(connection: Any, text: str, values: Sequence[str]) -> Rows:
+    cursor = connection.cursor()
+    await cursor.execute(text, values)
+    rows: Rows = await cursor.fetchall()
+    return rows

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from check_user.directory import Misconfigured, Unavailable
 from check_user.directory.sql.drivers import Endpoint
 from check_user.directory.sql.faults import describe
-from check_user.directory.sql.session import Session
+from check_user.directory.sql.session import Opener, Session
 from check_user.directory.sql.templates import Report
 
 CONNECTIONS_A_SECOND = 8
@@ -37,14 +37,14 @@ SIDE_BY_SIDE = 4
 class Connector:
     """Opens sessions on the first endpoint that answers.
 
-    ``open_session`` opens one and has no deadline; ``prove`` asks it the real statement. An
+    ``opener`` opens one and has no deadline; ``prove`` asks it the real statement. An
     endpoint that is not the last resort gets ``soft`` seconds, the only one gets ``timeout``.
     """
 
     def __init__(
         self,
         endpoints: Sequence[Endpoint],
-        open_session: Callable[[Endpoint], Awaitable[Session]],
+        opener: Opener,
         prove: Callable[[Session], Awaitable[None]],
         *,
         soft: float,
@@ -52,7 +52,7 @@ class Connector:
         report: Report,
     ) -> None:
         self._endpoints = tuple(endpoints)
-        self._open_session = open_session
+        self._opener = opener
         self._prove = prove
         self._patience = timeout if len(self._endpoints) == 1 else soft
         self._report = report
@@ -169,7 +169,7 @@ class Connector:
         raise Unavailable(f"{endpoint}: {describe(error)}") from error
 
     async def _open_proven(self, endpoint: Endpoint) -> Session:
-        session = await self._open_session(endpoint)
+        session = await self._opener(endpoint)
         try:
             await self._prove(session)
         except Exception:
@@ -192,6 +192,7 @@ class Connector:
             attempt.result().abort()
 
     async def close(self) -> None:
-        """Give the attempts that were left behind a second to clear up after themselves."""
-        if self._left:
-            await asyncio.wait(set(self._left), timeout=1.0)
+        """Give the attempts and the drivers' threads that were left behind a second to end."""
+        ending = self._left | self._opener.ending
+        if ending:
+            await asyncio.wait(ending, timeout=1.0)

@@ -158,7 +158,9 @@ def connect_arguments(options: SqlOptions, endpoint: Endpoint) -> dict[str, Any]
                 "plan_cache_mode": "force_generic_plan",
                 "statement_timeout": str(limit),
             }
-            return {"server_settings": settings, "ssl": tls or False}
+            # Every lookup is prepared once a connection, however long its text, and stays so.
+            keep = {"max_cached_statement_lifetime": 0, "max_cacheable_statement_size": 0}
+            return {"server_settings": settings, "ssl": tls or False, **keep}
         case "sqlite+aiosqlite":
             return {"timeout": options.lookup_timeout * 0.8}
         case _:

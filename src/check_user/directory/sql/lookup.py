@@ -27,6 +27,7 @@ from collections.abc import Iterable
 
 from check_user.address import Address, Domain
 from check_user.directory import Presence, Status, Step, Trace
+from check_user.directory.sql.at_once import AtOnce
 from check_user.directory.sql.catalogue import Catalogue
 from check_user.directory.sql.pool import Pool
 from check_user.directory.sql.questions import Unstorable
@@ -39,17 +40,39 @@ from check_user.directory.sql.templates import (
     united,
 )
 
+_KNOWN, _UNKNOWN, _FOREIGN = Presence.KNOWN, Presence.UNKNOWN, Presence.FOREIGN
+
 
 class SqlDirectory:
     """A directory in a SQL database. Made by ``open_directory``."""
 
-    def __init__(self, pool: Pool, catalogue: Catalogue, report: Report) -> None:
+    def __init__(
+        self, pool: Pool, catalogue: Catalogue, report: Report, at_once: AtOnce | None = None
+    ) -> None:
         self._pool = pool
+        self._at_once = at_once
         self._catalogue = catalogue
         self._report = report
         self._strays: set[str] = set()
         self._pair = len(catalogue.exact.columns) == 2
         self._case_blind = catalogue.is_case_blind
+
+    def find_at_once(self, address: Address) -> Presence | None:
+        """See :class:`check_user.directory.Prompt`: what SQLite can tell by the first question."""
+        if self._at_once is None:
+            return None
+        plain = self._plain(address)
+        answer = self._at_once.ask(address.key, plain) if plain is not None else None
+        if answer is None:
+            return None
+        if answer.found:
+            return _KNOWN
+        catalogue, ours = self._catalogue, answer.ours
+        if answer.strays or ours is None or not (ours or catalogue.knows_domains):
+            return None
+        if not ours:
+            return _FOREIGN
+        return _UNKNOWN if catalogue.folded is None or catalogue.knows_addresses else None
 
     async def find(self, address: Address, trace: Trace | None = None) -> Presence:
         """See :class:`check_user.directory.Directory`."""
@@ -92,6 +115,8 @@ class SqlDirectory:
 
     async def aclose(self) -> None:
         """See :class:`check_user.directory.Directory`."""
+        if self._at_once is not None:
+            self._at_once.close()
         await self._pool.close()
 
     async def _is_ours(self, domain: Domain, trace: Trace | None) -> bool:

@@ -121,16 +121,14 @@ class Pool:
     async def close(self) -> None:
         """Let go of everything, without waiting for the server."""
         self._closed, self._broken = True, "shutting down"
-        sessions = [*self._idle, *(batch.session for batch in self._batches)]
         self._refuse_all(Unavailable(self._broken))
         # A statement ends with its connection. To cancel it first would have the driver bid the
         # server farewell, which may take for ever.
         running = {batch.task for batch in self._batches if batch.task is not None}
         for task in self._tasks - running:
             task.cancel()
-        ending = {asyncio.create_task(session.aclose()) for session in sessions}
-        if self._tasks or ending:
-            _, left = await asyncio.wait(self._tasks | ending, timeout=1.0)
+        if self._tasks:
+            _, left = await asyncio.wait(self._tasks, timeout=1.0)
             for task in left:
                 task.cancel()
         await self._connector.close()

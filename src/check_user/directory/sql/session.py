@@ -26,7 +26,14 @@ from sqlalchemy.sql import Executable
 from sqlalchemy.util import greenlet_spawn
 
 from check_user.directory import Misconfigured
-from check_user.directory.sql.compiled import Compiled, Rows, Statement, compile_for, fetch
+from check_user.directory.sql.compiled import (
+    Compiled,
+    Rows,
+    Statement,
+    call_of,
+    compile_for,
+    fetch,
+)
 from check_user.directory.sql.drivers import (
     Endpoint,
     connect_arguments,
@@ -50,13 +57,15 @@ class Session:
         connection: Connection,
         stale: Callable[[], bool],
         shapes: dict[Statement, Compiled],
+        ending: set[asyncio.Future[Any]],
     ) -> None:
         self.endpoint = endpoint
         self.connection = connection
         self._shapes = shapes
         raw: Any = connection.connection.driver_connection
-        self._fetchall = getattr(raw, "execute_fetchall", None)
-        self._ending: asyncio.Future[Any] | None = None
+        self._call = call_of(raw)
+        self._ending = ending
+        self._end: asyncio.Future[Any] | None = None
         self._stale = stale
         self._process = os.getpid()
 
@@ -74,11 +83,8 @@ class Session:
         """Run a lookup and fetch its rows, by the shortest way. Raises what the driver raises."""
         self._assert_usable()
         shape = self._shapes.get(statement) or self.compile(statement)
-        if (
-            self._fetchall is not None
-        ):  # aiosqlite: one visit to its thread, where a cursor needs four
-            rows: Rows = await self._fetchall(shape.text, shape.bind(values))
-            return rows
+        if self._call is not None:
+            return await self._call(shape.text, shape.bind(values))
         return await greenlet_spawn(fetch, self.connection, shape, values)
 
     def compile(self, statement: Statement) -> Compiled:
@@ -110,7 +116,10 @@ class Session:
         connection = self.connection
         if not connection.invalidated:
             stop = getattr(connection.connection.driver_connection, "stop", None)
-            self._ending = stop() if stop else None
+            if stop is not None:
+                self._end = stop()
+                self._ending.add(self._end)
+                self._end.add_done_callback(self._ending.discard)
             # Outside of a coroutine SQLAlchemy closes the socket without a farewell.
             connection.invalidate()
 
@@ -120,8 +129,8 @@ class Session:
         aiosqlite's must not outlive the event loop: it hands its results over there.
         """
         self.abort()
-        if self._ending is not None:
-            await asyncio.wait({self._ending}, timeout=1.0)
+        if self._end is not None:
+            await asyncio.wait({self._end}, timeout=1.0)
 
 
 def _execute(connection: Connection, statement: Executable, values: dict[str, str]) -> Rows:
@@ -138,6 +147,8 @@ class Opener:
         self._addresses: dict[Endpoint, str] = {}
         self._turns: Counter[Endpoint] = Counter()
         self._shapes: dict[Endpoint, dict[Statement, Compiled]] = {}
+        self.ending: set[asyncio.Future[Any]] = set()
+        """Futures that are done when the drivers' threads of aborted sessions have ended."""
 
     async def __call__(self, endpoint: Endpoint) -> Session:
         """Open a session on ``endpoint``.
@@ -173,7 +184,8 @@ class Opener:
         stale = self._watch(endpoint)
         connection = await greenlet_spawn(engine.connect)
         raw = connection.connection.dbapi_connection
-        session = Session(endpoint, connection, stale, self._shapes.setdefault(endpoint, {}))
+        shapes = self._shapes.setdefault(endpoint, {})
+        session = Session(endpoint, connection, stale, shapes, self.ending)
         try:
             await self._prepare(connection, raw)
         except Exception:
@@ -226,17 +238,18 @@ class Opener:
         if not dialect_of(self._options).startswith("sqlite"):
             return _never
         path = Path(endpoint.socket)
-        opened = _identity(path)
+        opened = file_identity(path)
         if opened is None:
             raise FileNotFoundError(f"the database file {path} doesn't exist")
-        return lambda: _identity(path) != opened
+        return lambda: file_identity(path) != opened
 
 
 def _never() -> bool:
     return False
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
+def file_identity(path: Path) -> tuple[int, int] | None:
+    """What makes a file itself: its device and inode; None where there is none."""
     try:
         found = path.stat()
     except OSError:

@@ -3,7 +3,8 @@
 A plugin is made of its line and of the :class:`Site`, and raises GatewayError when it can't be. Its
 hooks have qpsmtpd's names (qpsmtpd ``docs/hooks.md``)::
 
-    hook_rcpt(transaction, recipient)   a Decision about a recipient, at once or later
+    hook_rcpt(transaction, recipient)   a Decision about a recipient, at once or later, but always
+                                        before ``timeouts.recipient``, by a clock of the plugin's
     hook_queue()                        a client's way into the queue (a Delivery)
 
 and so have the four decisions: OK (accepted, nobody else is asked), DENY, DENYSOFT (refused), and
@@ -16,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from check_user.gateway.delivery import Delivery, Timeouts, Transaction
 from check_user.gateway.error import GatewayError
@@ -72,8 +73,7 @@ class Code(Enum):
     DENYSOFT = "DENYSOFT"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """An answer to ``hook_rcpt``; DENY and DENYSOFT come with the reply."""
 
     code: Code

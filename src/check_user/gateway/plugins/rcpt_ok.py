@@ -37,6 +37,8 @@ class RcptOk:
         return OK if is_ours or recipient.client in self._relaying else RELAYING_DENIED
 
     def _has(self, written: str) -> bool:
+        if written in self._ours:
+            return True
         domain = parse_domain(written)
         return not isinstance(domain, Malformed) and domain.key in self._ours
 

@@ -25,7 +25,7 @@ DATA, RSET and the like also wait until every recipient before them has its repl
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +69,7 @@ class Mail:
     client: str
 
 
-@dataclass(frozen=True, slots=True)
-class Recipient:
+class Recipient(NamedTuple):
     """RCPT TO. ``text`` is the path as it was sent, with brackets; ``dsn`` NOTIFY= and ORCPT=."""
 
     text: str
