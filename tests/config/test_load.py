@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import re
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,25 @@ def test_a_file_of_2007_works_unchanged() -> None:
     assert found.passwd.reveal() == ""
     assert found.tls == "off"
     assert found.listen == (Listen("line", "unix:/run/check_user/line.sock"),)
+
+
+RANGES = {
+    name: found.groups()
+    for name, key in KEYS.items()
+    if (found := re.search(r"([0-9.]+) to ([0-9.]+)$", key.type.word))
+}
+
+
+@pytest.mark.parametrize("key", RANGES)
+def test_what_the_reference_allows_is_allowed(key: str) -> None:
+    """Both ends of the range that the reference names are values; what is beyond is an error that
+    names the range."""
+    low, high = RANGES[key]
+    for value in (low, high):
+        taken = settings(**{key: value})
+        assert f"\n{key}={value}\n" in in_force(taken)
+    for value in (str(int(float(high)) + 1), "9" * 400):
+        assert f"{value} is not between {low} and {high}" in str(refusal(write(**{key: value})))
 
 
 @pytest.mark.parametrize("key", [k for k in BASE if k not in ("email_address", "passwd")])

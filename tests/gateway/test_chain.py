@@ -72,6 +72,28 @@ def test_tls(gateway: Gateway, tmp_path: Path) -> None:
         gateway.chain(f"tls {one.cert} {other.key}\n{QUEUE}")
 
 
+@pytest.mark.parametrize(
+    ("plugins", "words"),
+    [
+        ("check_user\nrcpt_ok\n", []),
+        ("rcpt_ok\n", ["no check_user"]),
+        ("check_user\n", ["no rcpt_ok"]),
+        ("", ["no check_user", "no rcpt_ok"]),
+    ],
+)
+async def test_what_is_seldom_meant(gateway: Gateway, plugins: str, words: list[str]) -> None:
+    """A file that names no check_user, or no rcpt_ok, is served, and told of once."""
+    chain = gateway.chain(plugins + QUEUE)
+    assert not gateway.reports
+    await chain.start()
+    try:
+        assert len(gateway.reports) == len(words)
+        for told, word in zip(gateway.reports, words, strict=True):
+            assert told.startswith(f"{gateway.folder}/plugins: there is {word} ")
+    finally:
+        await chain.aclose()
+
+
 async def test_a_recipient_nobody_decides_on(gateway: Gateway) -> None:
     """Without rcpt_ok nobody says OK: 450, as in qpsmtpd; check_user still says no."""
     chain = gateway.chain(f"check_user\n{QUEUE}")

@@ -6,6 +6,7 @@ import pytest
 
 from check_user.protocols.smtp import End, Mail, Question, Reply
 from check_user.protocols.smtp.limits import SmtpLimits
+from check_user.protocols.smtp.replies import TOO_MANY_GUESSES
 from tests.protocols.smtp_door import SmtpDoor, codec, decide, in_mail, opened
 
 FAREWELL = b"421 4.7.0 mx.example.org "
@@ -54,6 +55,22 @@ def test_harvest(late: bool) -> None:
     assert door.sent.endswith(
         b"550 5.1.1 Unknown\r\n" + FAREWELL + b"Too many unknown recipients\r\n"
     )
+    assert door.closed
+
+
+@pytest.mark.fault("AB01")
+def test_harvest_of_a_network_that_guesses() -> None:
+    """Where a network is told 450 in place of 550, twenty of these end the session as well."""
+
+    def hide(question: Question) -> Reply | None:
+        reply = decide(question)
+        return TOO_MANY_GUESSES if reply is not None and reply.code >= 500 else reply
+
+    door = opened()
+    door.decide = hide
+    one = b"RCPT TO:<nobody@example.org>\r\nRCPT TO:<anna@example.org>\r\n"
+    replies = door.ask(b"MAIL FROM:<>\r\n" + one * 30).splitlines()
+    assert [line[:3] for line in replies[1:]] == [b"450", b"250"] * 19 + [b"450", b"421"]
     assert door.closed
 
 

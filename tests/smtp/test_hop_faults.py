@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -78,11 +78,11 @@ def counted(hop: Hop) -> dict[str, int]:
 
 
 @asynccontextmanager
-async def short_before(folder: Path, port: int) -> AsyncIterator[Gateway]:
+async def short_before(folder: Path, port: int, lmtp: str = "") -> AsyncIterator[Gateway]:
     """A gateway that isn't patient before a next hop."""
 
     def start() -> Gateway:
-        line = f"queue/smtp-forward 127.0.0.1 {port}"
+        line = f"queue/smtp-forward 127.0.0.1 {port} {lmtp}"
         made = Gateway(folder, line, module="tests.smtp.short", workers="1", lookup_timeout="1")
         return made.__enter__()
 
@@ -114,11 +114,18 @@ async def measure(short: Gateway, proxy: FaultProxy, how: str, content: bytes) -
 
 
 async def through(
-    short: Gateway, postfix: Hop, proxy: FaultProxy, how: str, faults: list[Fault], content: bytes
+    short: Gateway,
+    hop: Hop,
+    proxy: FaultProxy,
+    how: str,
+    faults: list[Fault],
+    content: bytes,
+    early: Collection[int] = (0, len(NAMES)),
 ) -> dict[str, bool]:
-    """Send a mail under each fault, and again without; which of them were taken at once.
+    """Send a mail under each fault, and again without; which of them came too early.
 
-    Whatever was told 250 is there in as many copies; what was not is there once after all.
+    Whatever was told 250 is there for all; what was not is there for as many as ``early`` says,
+    and after all for all.
     """
     at_once: dict[str, bool] = {}
     for number, fault in enumerate(faults):
@@ -127,15 +134,16 @@ async def through(
         codes = await asyncio.to_thread(send, short, mark, how, content)
         at_once[mark] = is_taken(codes)
         proxy.inject(HEALTHY)
-    before = await asyncio.to_thread(counted, postfix)
+    before = await asyncio.to_thread(counted, hop)
     for mark, taken in at_once.items():
-        assert before.get(mark, 0) in ((len(NAMES),) if taken else (0, len(NAMES))), mark
+        assert before.get(mark, 0) in ((len(NAMES),) if taken else early), mark
         if not taken:
             assert is_taken(await asyncio.to_thread(send, short, mark, how, content)), mark
-    after = await asyncio.to_thread(counted, postfix)
-    assert {mark for mark in at_once if not after.get(mark)} == set()
-    early = {mark for mark, taken in at_once.items() if not taken and before.get(mark)}
-    return {mark: mark in early for mark in at_once}
+    after = await asyncio.to_thread(counted, hop)
+    for mark, taken in at_once.items():
+        again = 0 if taken else len(NAMES)
+        assert after[mark] == before.get(mark, 0) + again, mark
+    return {mark: not taken and mark in before for mark, taken in at_once.items()}
 
 
 @pytest.mark.fault("GW13", "GW14")
@@ -167,6 +175,29 @@ async def test_cut_in_what_it_is_told(
     faults = [Fault(asked=limit, then=then) for limit in limits]
     twice = await through(short, postfix, proxy, how, faults, LARGE)
     assert not any(twice.values()), "it was not told the end of a message, and took it"
+
+
+@pytest.mark.fault("GW13", "GW14")
+@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("then", list(End))
+async def test_cut_in_what_an_lmtp_server_says(
+    running_hops: Callable[[str], Hop], peer_folder: Path, how: str, then: End
+) -> None:
+    """An LMTP server that is lost before its last word, of which it has one for each recipient: no
+    250 without the mail; who has it may get it twice, and nobody gets none."""
+    dovecot = running_hops("dovecot")
+    dovecot.empty()
+    async with (
+        FaultProxy(("127.0.0.1", dovecot.port)) as proxy,
+        short_before(peer_folder, proxy.port, "lmtp") as gateway,
+    ):
+        said, _ = await measure(gateway, proxy, how, LINE)
+        step = 61 if then is End.SILENCE else 19
+        limits = sorted({0, 1, *range(4, said - 80, step), *range(said - 80, said, step // 2)})
+        faults = [Fault(limit=limit, then=then) for limit in limits]
+        copies = range(len(NAMES) + 1)
+        twice = await through(gateway, dovecot, proxy, how, faults, LINE, copies)
+        assert any(twice.values()), "the replies to the message's end were cut as well"
 
 
 @pytest.mark.fault("GW13", "GW14")

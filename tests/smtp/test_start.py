@@ -165,9 +165,23 @@ def test_behind_files_of_qpsmtpd(peer_folder: Path, mariadb: MariaDB) -> None:
 
 def test_nobody_decided(tmp_path: Path) -> None:
     """Without rcpt_ok no recipient is taken: 450, as in qpsmtpd."""
-    with Gateway(tmp_path, f"check_user\n{MAILDIR}\n") as gateway:
+    with Gateway(tmp_path, f"check_user\n{MAILDIR}\n", workers="1") as gateway:
         assert one_rcpt(gateway, ANNA)[0] == 450
         assert one_rcpt(gateway, NOBODY)[0] == 550
+    assert len(gateway.logged("there is no rcpt_ok")) == 1
+
+
+def test_nobody_checked(tmp_path: Path) -> None:
+    """Without check_user every recipient at our domains is taken: the log says so, and the doctor
+    warns of it."""
+    lines = f"rcpt_ok\n{MAILDIR}\n"
+    with Gateway(tmp_path, lines, workers="1") as gateway:
+        assert one_rcpt(gateway, NOBODY)[0] == 250
+    assert len(gateway.logged("there is no check_user")) == 1
+    done = command(tmp_path, "check", {"plugins": lines})
+    assert done.returncode == 0, done.stdout
+    (line,) = warnings(done)
+    assert f"{tmp_path}/plugins: there is no check_user in it" in line
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

@@ -84,20 +84,18 @@ def test_relay_clients_and_proxies_have_no_limit(tmp_path: Path) -> None:
 def test_a_harvest(tmp_path: Path, workers: str) -> None:
     """Of 400 guesses of one network 100 are 550, the others 450; who exists is 250 throughout.
 
-    Twenty in a session end it: so it takes as many sessions as it takes.
+    Twenty in a session end it, whatever they are told: so it takes as many sessions as it takes.
     """
     told: list[int] = []
     with SmtpServing(tmp_path, **PROXIES, workers=workers) as serving:
-        for session in range(30):
+        for session in range(20):
             with serving.client(near(session)).begin() as client:
-                for _ in range(20):
+                for _ in range(19):
                     told.append(client.rcpt(UNKNOWN))
-                    if told[-1] == 550 and told.count(550) % 20 == 0:
-                        break
                     assert client.rcpt(KNOWN) == 250
-        assert told.count(550) == 100
-        assert set(told[100:]) == {450}
-        assert len(told) > 400
+                told.append(client.rcpt(UNKNOWN))
+                assert client.reply().startswith(b"421 4.7.0 ")
+        assert told == [550] * 100 + [450] * 300
         with serving.client("198.51.100.1").begin() as elsewhere:
             assert [elsewhere.rcpt(path) for path in (KNOWN, UNKNOWN)] == [250, 550]
 

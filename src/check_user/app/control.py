@@ -6,6 +6,7 @@ One socket pair of packets (SOCK_SEQPACKET) a worker, so that a message is whole
     {"said": "ready"}           or {"said": "failed", "kind": "Unavailable", "arguments": [...]}
     {"do": "commit"}            serve what was prepared; or {"do": "discard"}
     {"said": "serving"}
+    {"said": "alive"}           every PULSE seconds, whatever else it does: its event loop runs
     {"do": "stop"}
     {"said": "counts", "counts": {"known": 12, ...}}        the worker's last word
 
@@ -21,6 +22,9 @@ import socket
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
+
+PULSE = 1.0
+"""Seconds between two signs of life."""
 
 LONGEST = 65536
 """Octets of a message; a door takes about a hundred."""

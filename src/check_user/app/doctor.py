@@ -46,11 +46,13 @@ async def _gateway(settings: Settings) -> list[Finding]:
     """Tell whether qpsmtpd's files can be used, and whether the queue takes mail."""
     subject = "gateway"
     try:
-        problem = await examine_gateway(settings)
+        doubts, problem = await examine_gateway(settings)
     except ConfigError as error:
         return [Finding(Level.ERROR, subject, str(error), "correct it")]
     folder = settings.file.absolute().parent
     findings = [Finding(Level.OK, subject, f"{folder / 'plugins'} can be used")]
+    advice = "add a line for it, check_user before rcpt_ok, unless it is meant so"
+    findings += [Finding(Level.WARNING, subject, doubt, advice) for doubt in doubts]
     if problem:
         findings.append(Finding(Level.WARNING, subject, problem, "mail gets 451 until it's there"))
     return findings

@@ -4,10 +4,17 @@ It reads the configuration and binds the doors, but has no directory and no clie
 each accepting from the same listening sockets. So a client that comes while a worker dies waits in
 the kernel's queue for another, and no worker's end touches another's connections.
 
-A worker that has ended is replaced at once; one that doesn't live for a second, a second later. A
-reload is two steps: every worker proves the new configuration; only when all have done so does each
-take it over. Should the supervisor itself be killed, the workers see the end of their wires, and
-stop as if they were told to.
+The first worker that serves has proven the configuration for all, and makes the service ready; the
+others follow side by side, and are waited for, but not for long. One that fails then is tried
+again, as after a death. A worker that
+has ended is replaced at once; one that doesn't live for a second, a second later. A reload is two
+steps: every worker proves the new configuration; only when all have done so does each take it over.
+Should the supervisor itself be killed, the workers see the end of their wires, and stop as if they
+were told to.
+
+How long a proof takes is the database's affair, and the replica's size. What tells a worker that
+works from one that hangs is its event loop, which gives a sign of life every second (``control``);
+a worker that gave none for half a minute is killed, and so replaced.
 
 Workers are spawned, never forked: no connection to a database is ever shared.
 """
@@ -24,7 +31,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
-from check_user.app.control import Message, Wire
+from check_user.app.control import PULSE, Message, Wire
 from check_user.app.doors import (
     DRAIN,
     Doors,
@@ -42,8 +49,13 @@ from check_user.gateway import crowd
 from check_user.servers import capacity
 from check_user.telemetry import Journal, Level
 
-PROVING = 30.0
-"""Seconds that a worker has to prove a configuration: a directory tries each host for three."""
+SILENCE = 30
+"""Looks, one each PULSE, without a sign of life from a worker until it is killed: it may have to
+load its modules from a slow disk before it gives the first. Looks, not seconds on a clock: when the
+whole service was frozen and goes on, one look has passed."""
+
+COMPANY = 10.0
+"""Seconds for which the first worker serves before the service is called ready without others."""
 
 SHORT_LIFE = 1.0
 """Seconds; a worker that ended sooner is replaced only after as long."""
@@ -80,6 +92,8 @@ class Child:
         self.wire = Wire(ours)
         self.began = asyncio.get_running_loop().time()
         self.counts: dict[str, int] = {}
+        self.silent = 0
+        """Looks since its last sign of life."""
         self.ended = asyncio.Event()
         self._answer: asyncio.Future[Message] | None = None
         self._listening = asyncio.create_task(self._listen())
@@ -101,13 +115,10 @@ class Child:
         self.wire.send({"do": what})
 
     async def _ask(self, message: Message, sockets: Sequence[socket.socket]) -> Message:
+        """Wait for an answer, or for the worker's end (Unavailable): one that hangs is killed."""
         self._answer = asyncio.get_running_loop().create_future()
         self.wire.send(message, sockets)
-        try:
-            async with asyncio.timeout(PROVING):
-                return await self._answer
-        except TimeoutError:
-            raise Unavailable(f"worker {self.process.pid} gave no answer") from None
+        return await self._answer
 
     async def end(self, patience: float) -> None:
         """Wait for its end, and bring it about after ``patience`` seconds."""
@@ -122,10 +133,14 @@ class Child:
         """Take what it says until it has gone."""
         while (came := await self.wire.receive()) is not None:
             message, _ = came
-            if message["said"] == "counts":
-                self.counts = message["counts"]
-            elif self._answer is not None and not self._answer.done():
-                self._answer.set_result(message)
+            self.silent = 0
+            match message["said"]:
+                case "alive":
+                    pass
+                case "counts":
+                    self.counts = message["counts"]
+                case _ if self._answer is not None and not self._answer.done():
+                    self._answer.set_result(message)
         self.wire.close()
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(Unavailable(f"worker {self.process.pid} ended"))
@@ -165,9 +180,10 @@ class Supervisor(Lifecycle):
         """See :class:`Lifecycle`. The first worker proves the configuration for all."""
         settings, self._doors = await read(self.path)
         self._listeners = await bind_doors(settings, self._doors, ())
+        self._spawn(self._watch_pulses())
         await self._add()
-        await asyncio.gather(*(self._add() for _ in range(self._workers - 1)))
         self._journal = journal_of(settings)
+        await asyncio.wait({self._spawn(self._fill())}, timeout=COMPANY)
 
     async def reload(self) -> None:
         """See :class:`Lifecycle`."""
@@ -193,11 +209,13 @@ class Supervisor(Lifecycle):
         for child in self._children:
             child.tell("stop")
         close(self._listeners)
-        await asyncio.gather(*(child.end(DRAIN + GRACE) for child in self._children))
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        ending = [child.end(DRAIN + GRACE) for child in self._children]
+        await asyncio.gather(*ending, *tasks, return_exceptions=True)
         for child in self._children:
             self._counts.update(child.counts)
-        for task in list(self._tasks):
-            task.cancel()
         if self._journal is not None:
             said = ", ".join(f"{number} {reason}" for reason, number in self._counts.most_common())
             self.say(f"decisions of {self._workers} workers: {said or 'none'}")
@@ -266,22 +284,46 @@ class Supervisor(Lifecycle):
             await asyncio.sleep(SHORT_LIFE)
         await self._replace()
 
+    async def _watch_pulses(self) -> None:
+        """Kill the workers that hang: to everybody who waits for one, it is dead then."""
+        while True:
+            await asyncio.sleep(PULSE)
+            for child in self._all:
+                child.silent += 1
+                if child.silent == SILENCE:
+                    self.report(f"worker {child.process.pid} gives no sign of life")
+                    child.process.kill()
+
+    async def _fill(self) -> None:
+        """Start the workers that are missing."""
+        async with self._reloading:
+            missing = self._workers - len(self._all)
+            serving = await asyncio.gather(*(self._is_added() for _ in range(missing)))
+        for _ in range(serving.count(False)):
+            self._spawn(self._replace())
+
     async def _replace(self) -> None:
         """Start workers until one serves: what keeps one from it now may be over soon."""
-        while not self._stopping:
-            try:
-                async with self._reloading:
-                    await self._add()
-            except (ConfigError, Misconfigured, Unavailable) as error:
-                self.report(f"no worker in its place: {error}")
-                await asyncio.sleep(SHORT_LIFE)
-            else:
-                return
+        while True:
+            async with self._reloading:
+                if await self._is_added():
+                    return
+            await asyncio.sleep(SHORT_LIFE)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _is_added(self) -> bool:
+        """Start one more worker; say in the log why there is none, if there isn't."""
+        try:
+            await self._add()
+        except (ConfigError, Misconfigured, Unavailable) as error:
+            self.report(f"no further worker: {error}")
+            return False
+        return True
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
 
 async def _commit(child: Child) -> None:

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from check_user.app.control import Wire
+from check_user.app.control import PULSE, Wire
 from check_user.app.doors import Doors, Listeners, close, read
 from check_user.app.generation import Generation, prove
 from check_user.app.process import prepare, run, spare_the_collector
@@ -42,6 +42,19 @@ class Worker:
 
     async def run(self) -> None:
         """Obey until the end."""
+        pulse = asyncio.create_task(self._pulse())
+        try:
+            await self._obey()
+        finally:
+            pulse.cancel()
+
+    async def _pulse(self) -> None:
+        """Give a sign of life from the event loop, so that one that hangs is noticed."""
+        while True:
+            self._wire.send({"said": "alive"})
+            await asyncio.sleep(PULSE)
+
+    async def _obey(self) -> None:
         while (came := await self._wire.receive()) is not None:
             message, descriptors = came
             match message["do"]:

@@ -123,39 +123,34 @@ def join_host(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _number(text: str) -> float:
-    if not re.fullmatch(r"[0-9]{1,10}(\.[0-9]{1,9})?", text, re.ASCII):
+def _number(text: str, low: float, high: float) -> float:
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text, re.ASCII):
         raise ValueError(f"{text!r} is not a number")
-    return float(text)
-
-
-def _between(value: float, low: float, high: float) -> None:
+    value = float(text)
     if not low <= value <= high:
-        raise ValueError(f"{value:g} is not between {low:g} and {high:g}")
+        raise ValueError(f"{text} is not between {low} and {high}")
+    return value
 
 
 def seconds(low: float, high: float) -> Type[float]:
-    """A number of seconds, fractions allowed."""
-
-    def parse(text: str) -> float:
-        value = _number(text)
-        _between(value, low, high)
-        return value
-
-    return Type("seconds", parse, lambda value: f"{value:.9g}")
+    """A number of seconds, fractions allowed; ``low`` and ``high`` are allowed as well."""
+    return Type(
+        f"seconds, {low} to {high}",
+        lambda text: _number(text, low, high),
+        lambda value: f"{value:.9g}",
+    )
 
 
 def count(low: int, high: int) -> Type[int]:
-    """A whole number."""
+    """A whole number from ``low`` to ``high``."""
 
     def parse(text: str) -> int:
-        value = _number(text)
+        value = _number(text, low, high)
         if not value.is_integer():
             raise ValueError(f"{text!r} is not a whole number")
-        _between(value, low, high)
         return int(value)
 
-    return Type("number", parse)
+    return Type(f"number, {low} to {high}", parse)
 
 
 def choice(*words: str) -> Type[str]:

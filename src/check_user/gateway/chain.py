@@ -10,7 +10,8 @@ is 450, as in qpsmtpd: nobody decided that mail for it may be taken.
 
 A file that would make another server than its author thinks is refused, with the line: a plugin
 that we don't have, one that stands there twice, ``check_user`` after ``rcpt_ok`` (which says OK, so
-that nobody would be checked), no queue or two.
+that nobody would be checked), no queue or two. A file without ``check_user``, or without
+``rcpt_ok``, may be meant, and is only told of.
 """
 
 from __future__ import annotations
@@ -56,6 +57,12 @@ ADVICE = {
 }
 """For plugins of qpsmtpd's that many files name."""
 
+LACKING = {
+    "check_user": "there is no check_user in it: nobody asks whether a recipient exists",
+    "rcpt_ok": "there is no rcpt_ok in it: every recipient gets 450, unless he is refused",
+}
+"""What it means that a plugin isn't there."""
+
 UNDECIDED = Decision(
     Code.DENYSOFT, Reply(450, "4.7.1", ("No plugin decided if relaying is allowed",))
 )
@@ -65,7 +72,10 @@ class Chain:
     """The plugins of one gateway: :meth:`start` before the first client, :meth:`aclose` at last."""
 
     def __init__(self, site: Site) -> None:
-        """Read qpsmtpd's files in the site's folder. Raises GatewayError."""
+        """Read qpsmtpd's files in the site's folder. Raises GatewayError.
+
+        ``doubts`` has a line for each thing that works and is seldom meant.
+        """
         self.site = site
         refuse_unsupported(site.folder)
         file = site.folder / FILE
@@ -73,6 +83,8 @@ class Chain:
         if not configured:
             raise GatewayError(file, 0, "there is no plugin in it; it names them, one a line")
         _refuse_wrong_order(configured)
+        names = {each.name for each in configured}
+        self.doubts = [f"{file}: {text}" for name, text in LACKING.items() if name not in names]
         plugins = [PLUGINS[each.name](each, site) for each in configured]
         self._queue = _queue(file, configured, plugins)
         self._deciding = [each for each in plugins if isinstance(each, DecidesRecipients)]
@@ -86,7 +98,9 @@ class Chain:
         return self._queue.extensions
 
     async def start(self) -> None:
-        """Get the queue ready. Raises GatewayError."""
+        """Report the doubts, and get the queue ready. Raises GatewayError."""
+        for doubt in self.doubts:
+            self.site.report(doubt)
         await self._queue.start()
 
     async def examine(self) -> str:

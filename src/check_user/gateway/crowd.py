@@ -8,7 +8,9 @@ greeting. And so many of its recipients may be refused for good in an hour: afte
 5xx is 450, for that network alone. Who asks on learns nothing that tells an unknown recipient from
 a fault of ours, and no existing user is ever refused: what isn't 5xx isn't touched. A recipient
 that is taken still is, since an honest server that sends a list with many dead addresses in it has
-living ones, too; so the limits of the session and of connections are what makes guessing slow.
+living ones, too, and a network may be that of a large provider. So who is there can still be told
+from who isn't; what makes that slow is that such a 450 ends a session as a 5xx does, after twenty,
+and that sessions are few.
 
 Aside stand those of whom there may be any number: clients on this host, relay clients, and the
 proxies themselves, which name their clients (PROXY).
@@ -34,7 +36,7 @@ import os
 import struct
 import time
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from socket import AF_INET, AF_INET6, inet_pton
 from typing import TypeAlias
 
 DEPTH = 4
@@ -50,6 +52,10 @@ _ROOM = _TABLE + 2 + 2 * _TABLE
 _KEY = 32
 """Octets of the hash's key, with which the memory begins."""
 _COUNTER = 4
+
+_LOOPBACK = bytes(15) + b"\1"
+_MAPPED = bytes(10) + b"\xff\xff"
+"""What is before an IPv4 address in an IPv6 one (RFC 4291 2.5.5.2)."""
 
 _HASH = struct.Struct(f"<{DEPTH}H")
 
@@ -194,9 +200,10 @@ def network_of(client: str) -> bytes:
     """Give the octets that name a client's network; none for this host's own clients."""
     if not client:
         return b""
-    address = ip_address(client.partition("%")[0])
-    if isinstance(address, IPv6Address) and address.ipv4_mapped:
-        address = address.ipv4_mapped
-    if address.is_loopback:
-        return b""
-    return address.packed[: 8 if address.version == 6 else 3]
+    if ":" in client:
+        octets = inet_pton(AF_INET6, client.partition("%")[0]).removeprefix(_MAPPED)
+    else:
+        octets = inet_pton(AF_INET, client)
+    if len(octets) == 4:
+        return octets[:3] if octets[0] != 127 else b""
+    return octets[:8] if octets != _LOOPBACK else b""

@@ -44,6 +44,7 @@ from check_user.protocols.smtp import (
     Reply,
     Secured,
 )
+from check_user.protocols.smtp.replies import TOO_MANY_GUESSES
 
 SENDER_OK = Reply(250, "2.1.0", ("Sender ok",))
 NO_TRANSACTION = Reply(503, "5.5.1", ("MAIL first",))
@@ -52,7 +53,6 @@ IN_A_LOOP = Reply(554, "5.4.6", ("Too many hops: the message is in a loop",))
 NOT_NOW = Reply(421, "4.3.0", INTERNAL.lines)
 """In place of the greeting."""
 
-TOO_MANY_GUESSES = Reply(450, "4.7.1", ("Too many unknown recipients - try later",))
 MALFORMED = "5.1.3"
 """RFC 3463 3.2: bad destination mailbox address syntax."""
 

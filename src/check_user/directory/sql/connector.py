@@ -172,9 +172,6 @@ class Connector:
         session = await self._opener(endpoint)
         try:
             await self._prove(session)
-        except Exception:
-            await session.aclose()
-            raise
         except BaseException:
             session.abort()
             raise

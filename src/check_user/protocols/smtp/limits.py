@@ -19,7 +19,8 @@ class SmtpLimits:
     errors: int = 20
     """Commands refused with 5xx, but for RCPT where it was asked about."""
     unknown: int = 20
-    """Recipients that were asked about and refused with 5xx: a directory isn't harvested here."""
+    """Recipients that were asked about and refused with 5xx, or would have been but for their
+    network's many guesses: a directory isn't harvested here."""
     useless: int = 100
     """EHLO, HELO, RSET, NOOP, VRFY and HELP since the last message that was taken."""
     commands: int = 100_000

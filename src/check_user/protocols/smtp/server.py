@@ -338,7 +338,8 @@ class SmtpCodec(Messages):
             return said
         self._envelope.refused += 1
         self._envelope.room += 1
-        if reply.code >= 500 and self._counters.unknown():
+        guessed = reply.code >= 500 or reply == replies.TOO_MANY_GUESSES
+        if guessed and self._counters.unknown():
             return said + self._farewell("Too many unknown recipients")
         if reply.code == 421:
             self._finish()
