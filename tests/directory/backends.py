@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from check_user.address import Address, Domain, parse, parse_domain
-from check_user.directory import Directory, Presence
+from check_user.directory import Directory, Presence, Prompt
 from check_user.directory.sql import SqlOptions, open_directory
 from tests.peers.database import DatabaseServer
 
@@ -247,5 +247,13 @@ def domain(text: str) -> Domain:
 
 
 async def presences(directory: Directory, texts: Iterable[str]) -> dict[str, Presence]:
-    """What the directory says about each address, asked one after the other."""
-    return {text: await directory.find(address(text)) for text in texts}
+    """What the directory says about each address, asked one after the other.
+
+    What it can tell at once is what it tells when it is asked.
+    """
+    found: dict[str, Presence] = {}
+    for text in texts:
+        at_once = directory.find_at_once(address(text)) if isinstance(directory, Prompt) else None
+        found[text] = await directory.find(address(text))
+        assert at_once in (None, found[text]), text
+    return found

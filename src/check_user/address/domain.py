@@ -51,6 +51,8 @@ class Domain:
     @property
     def spellings(self) -> tuple[str, ...]:
         """Up to 4 forms to look for: A-labels, U-labels in NFC and in NFD, and as given."""
+        if "xn--" not in self.key:
+            return (self.key,) if self.given == self.key else (self.key, self.given)
         written = self._u_labels()
         return unique(self.key, written, decompose(written), self.given)
 

@@ -17,9 +17,11 @@ that nobody would be checked), no queue or two. A file without ``check_user``, o
 from __future__ import annotations
 
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
+from check_user.check.deadline import Deadline
 from check_user.gateway.delivery import Delivery, Transaction
 from check_user.gateway.error import GatewayError
 from check_user.gateway.files import Line, read_lines, refuse_unsupported
@@ -77,6 +79,8 @@ class Chain:
         ``doubts`` has a line for each thing that works and is seldom meant.
         """
         self.site = site
+        self.within = Deadline(site.timeouts.recipient)
+        """Watches over a decision that has to be waited for."""
         refuse_unsupported(site.folder)
         file = site.folder / FILE
         configured = [_configured(line) for line in read_lines(site.folder, FILE)]
@@ -113,7 +117,7 @@ class Chain:
 
     def hook_rcpt(
         self, transaction: Transaction, recipient: Recipient
-    ) -> Decision | Awaitable[Decision]:
+    ) -> Decision | Coroutine[Any, Any, Decision]:
         """Ask the plugins in turn; a Decision at once if none of them has to wait."""
         return self._ask(0, transaction, recipient)
 
@@ -123,7 +127,7 @@ class Chain:
 
     def _ask(
         self, first: int, transaction: Transaction, recipient: Recipient
-    ) -> Decision | Awaitable[Decision]:
+    ) -> Decision | Coroutine[Any, Any, Decision]:
         for index in range(first, len(self._deciding)):
             decision = self._deciding[index].hook_rcpt(transaction, recipient)
             if not isinstance(decision, Decision):

@@ -45,16 +45,19 @@ from check_user.protocols.smtp import (
     Secured,
 )
 from check_user.protocols.smtp.replies import TOO_MANY_GUESSES
+from check_user.verdict import FAULT
 
 SENDER_OK = Reply(250, "2.1.0", ("Sender ok",))
 NO_TRANSACTION = Reply(503, "5.5.1", ("MAIL first",))
 NO_RECIPIENTS = Reply(554, "5.5.1", ("No valid recipients",))
 IN_A_LOOP = Reply(554, "5.4.6", ("Too many hops: the message is in a loop",))
+UNKNOWN_YET = Reply(FAULT.code, FAULT.enhanced, (FAULT.text,))
 NOT_NOW = Reply(421, "4.3.0", INTERNAL.lines)
 """In place of the greeting."""
 
 MALFORMED = "5.1.3"
 """RFC 3463 3.2: bad destination mailbox address syntax."""
+
 
 Answer: TypeAlias = Reply | Coroutine[Any, Any, Reply | None] | asyncio.Future[Reply | None] | None
 
@@ -180,11 +183,16 @@ class Session:
         self,
         transaction: Transaction,
         recipient: Recipient,
-        pending: Awaitable[Decision],
+        pending: Coroutine[Any, Any, Decision],
         deadline: float,
     ) -> Reply:
         """Wait for the plugins' decision, and then for the queue's."""
-        answer = self._decided(transaction, recipient, await pending, deadline)
+        try:
+            decision = await self._chain.within(pending)
+        except TimeoutError:
+            self._site.report("no decision about a recipient within the time limit")
+            return UNKNOWN_YET
+        answer = self._decided(transaction, recipient, decision, deadline)
         return answer if isinstance(answer, Reply) else await answer
 
     def _decided(

@@ -24,6 +24,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter
 
@@ -72,6 +73,8 @@ class AtOnce:
         self._resume = 0.0
         self._slow = 0
         self._looks = 0
+        with suppress(OSError, sqlite3.Error):
+            self._opened()
 
     def ask(self, key: str, slot: Slot) -> Answer | None:
         """Give the answer for one slot, or None: the pool has to be asked. Never raises."""

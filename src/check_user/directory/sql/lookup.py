@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
+from time import perf_counter
 
 from check_user.address import Address, Domain
 from check_user.directory import Presence, Status, Step, Trace
@@ -142,12 +143,15 @@ class SqlDirectory:
     async def _ask(
         self, template: Template, key: str, slots: tuple[Slot, ...], trace: Trace | None
     ) -> Answer:
-        begun = asyncio.get_running_loop().time()
-        answer = await self._answer(template, key, slots)
+        begun = perf_counter() if trace else 0.0
+        if len(slots) == 1:
+            answer = await self._pool.ask(template, key, slots)
+        else:
+            answer = await self._answer(template, key, slots)
         if answer.strays and not template.scans:  # a folded look-alike may be our own folding's
             self._note_strays(key, answer.strays)
         if trace is not None:
-            took = (asyncio.get_running_loop().time() - begun) * 1000
+            took = (perf_counter() - begun) * 1000
             trace(self._step(template, slots, answer, took))
         return answer
 

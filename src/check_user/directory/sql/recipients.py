@@ -79,6 +79,8 @@ class Recipients:
 
     def answers(self, asked: Asked, rows: Sequence[Row]) -> list[Answer]:
         """See :class:`check_user.directory.sql.templates.Template`."""
+        if len(asked) == 1 and self.is_unique and (answer := self._simple(*asked[0], rows)):
+            return [answer]
         width = len(self.rows.columns) + (self.rows.enabled is not None)
         addresses = [row[1 : 1 + width] for row in rows if row[0] == 0]
         cells = [row[1 + width :] for row in rows if row[0] == 1]
@@ -88,6 +90,22 @@ class Recipients:
             answer if answer.found else answer._replace(ours=is_ours)
             for answer, is_ours in zip(answers, ours, strict=True)
         ]
+
+    def _simple(self, key: str, slots: Sequence[Slot], rows: Sequence[Row]) -> Answer | None:
+        """The answer where there is nothing to compare; None where there is."""
+        if not rows:
+            return NOT_OURS
+        row = rows[0]
+        if row[0] == 1 and len(rows) == 1 and row[-1] == slots[0][1]:
+            return NOBODY
+        is_alone = len(rows) == 1 or (len(rows) == 2 and rows[1][0] == 1)
+        if is_alone and row[0] == 0 and row[1] == key and self.rows.enabled is None:
+            return Answer(found=True, rows=(key,))
+        return None
+
+
+NOBODY = Answer(found=False, ours=True)
+NOT_OURS = Answer(found=False, ours=False)
 
 
 def _listed(asked: Asked, cells: Sequence[Row]) -> list[bool | None]:

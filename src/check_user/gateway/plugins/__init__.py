@@ -3,8 +3,8 @@
 A plugin is made of its line and of the :class:`Site`, and raises GatewayError when it can't be. Its
 hooks have qpsmtpd's names (qpsmtpd ``docs/hooks.md``)::
 
-    hook_rcpt(transaction, recipient)   a Decision about a recipient, at once or later, but always
-                                        before ``timeouts.recipient``, by a clock of the plugin's
+    hook_rcpt(transaction, recipient)   a Decision about a recipient, at once or later; it has
+                                        ``timeouts.recipient`` seconds
     hook_queue()                        a client's way into the queue (a Delivery)
 
 and so have the four decisions: OK (accepted, nobody else is asked), DENY, DENYSOFT (refused), and
