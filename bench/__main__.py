@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Protocol
 
-from bench import accounts, doors, smtp
+from bench import accounts, doors, postfix, replica, schemas, sizes, smtp
 from bench.generator import ROOT
 from bench.report import Section, document
 
@@ -37,7 +37,14 @@ class Part(Protocol):
         ...
 
 
-PARTS: dict[str, Part] = {"doors": doors, "smtp": smtp}
+PARTS: dict[str, Part] = {
+    "doors": doors,
+    "schemas": schemas,
+    "smtp": smtp,
+    "postfix": postfix,
+    "replica": replica,
+    "sizes": sizes,
+}
 
 
 def main() -> None:

@@ -1,105 +1,121 @@
-"""The contenders of the doors: check_user's, the bare drivers, ``postmap``, and a null server."""
+"""The contenders of the doors: check_user's, the bare drivers, and a null server."""
 
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
-from bench.accounts import read_load
 from bench.databases import Database
-from bench.drivers import OF_DATABASE, endless
+from bench.drivers import OF_DATABASE
 from bench.generator import ROOT, ask, compiled, cpu_of, measured
 from bench.rounds import Contender, Measured, WrongError
 from tests.peers.check_user import CheckUser
-from tests.peers.database import DATABASE, PASSWORD, USER
-from tests.peers.process import descendants, program, wait_until
+from tests.peers.process import Server, descendants
 
 DOORS = ("policy", "socketmap", "line")
 CLIENTS = (1, 16)
 
+PLAIN_TABLES = {
+    "email_table": "users",
+    "email_address": "email",
+    "domain_table": "domains",
+    "domain_domain": "domain",
+}
+"""What check_user is told about the tables of ``databases``."""
+
+NOTHING_ELSE: Mapping[str, str] = {}
+
+
+def asked(door: str, *, known: bool = False, batch: int = 1) -> str:
+    """What is asked, as the report calls it."""
+    return f"{door}{', all known' * known}{', pipelined' * (batch > 1)}"
+
 
 class Generator:
-    """The load generator and the null server."""
+    """The load generator."""
 
     def __init__(self) -> None:
-        self.loadgen = compiled("loadgen")
-        self.nullserver = compiled("nullserver")
+        self._program = compiled("loadgen")
 
-    def null(self, stack: ExitStack, root: Path, load: Path) -> list[Contender]:
-        """Doors without anything behind them: what the generator can do at most."""
+    def doors(self, server: Service | NullDoor, load: Path) -> list[Contender]:
+        """Every door of a running server, with one client and with sixteen."""
         return [
-            self._contender(door, "null server", clients, socket, load)
-            for door in DOORS
-            for socket in [self._null_door(stack, root, door)]
+            self.contender(asked(door), server, clients, load)
+            for door in server.sockets
             for clients in CLIENTS
         ]
 
-    def _null_door(self, stack: ExitStack, root: Path, door: str) -> Path:
-        socket = root / f"null-{door}"
-        process = subprocess.Popen([self.nullserver, door, socket])
-        stack.callback(_kill, process)
-        if not wait_until(socket.is_socket, 5):
-            raise WrongError("the null server doesn't start")
-        return socket
-
-    def doors(self, service: Service, load: Path) -> list[Contender]:
-        """Every door of a running ``check-user serve``."""
-        return [
-            self._contender(door, service.database, clients, service.sockets[door], load, service)
-            for door in DOORS
-            for clients in CLIENTS
-        ]
-
-    def all_known(self, service: Service, load: Path) -> Contender:
-        """One of them with a load in which nobody is unknown."""
-        socket = service.sockets["policy"]
-        return self._contender("policy, all known", service.database, 16, socket, load, service)
-
-    def _contender(
-        self,
-        name: str,
-        database: str,
-        clients: int,
-        socket: Path,
-        load: Path,
-        service: Service | None = None,
+    def contender(
+        self, name: str, server: Service | NullDoor, clients: int, load: Path, batch: int = 1
     ) -> Contender:
+        """One of a server's doors; ``name`` is what is asked (:func:`asked`)."""
         door = name.partition(",")[0]
+        place = [door, str(server.sockets[door])]
 
         def run(seconds: float, start: int) -> Measured:
-            arguments = [door, str(socket), str(clients), str(seconds), str(start)]
-            cpu = partial(cpu_of, service) if service else None
-            return ask(self.loadgen, arguments, load, cpu)
+            numbers = (clients, batch, seconds, start)
+            return ask(self._program, [*place, *map(str, numbers)], load, partial(cpu_of, server))
 
-        return Contender(name, database, clients, run)
+        return Contender(name, server.name, clients, run)
+
+
+class NullDoor(Server):
+    """A door without anything behind it: what the generator can do at most."""
+
+    name = "null server"
+
+    def __init__(self, folder: Path, door: str) -> None:
+        super().__init__(folder)
+        self.sockets = {door: folder / door}
+        self._door = door
+
+    def command(self) -> list[str]:
+        return [str(compiled("nullserver")), self._door, str(self.sockets[self._door])]
+
+    def start(self) -> None:
+        super().start()
+        self.sockets[self._door].chmod(0o666)  # Postfix has an account of its own
+
+    def answers(self) -> bool:
+        return self.sockets[self._door].is_socket()
 
 
 class Service(CheckUser):
-    """``check-user serve`` with every door on a unix socket, and its default settings.
-
-    Its log goes to a file.
+    """``check-user serve`` with every door on a unix socket, and its default settings but
+    ``tables`` and ``settings``. Its log goes to a file. ``name`` says in the report what it asks.
     """
 
-    def __init__(self, folder: Path, database: Database) -> None:
-        self.database = database.name
+    def __init__(
+        self,
+        folder: Path,
+        database: Database,
+        tables: Mapping[str, str] = PLAIN_TABLES,
+        name: str = "",
+        settings: Mapping[str, str] = NOTHING_ELSE,
+    ) -> None:
+        self.name = name or database.name
         self.sockets = {door: folder / door for door in DOORS}
-        tables = {
-            "email_table": "users",
-            "email_address": "email",
-            "domain_table": "domains",
-            "domain_domain": "domain",
-        }
-        lines = [f"{key}={value}" for key, value in (database.settings | tables).items()]
+        keys = {**database.settings, **tables, **settings}
+        lines = [f"{key}={value}" for key, value in keys.items()]
         lines += [f"listen={door} unix:{path}" for door, path in self.sockets.items()]
         super().__init__(folder, "\n".join(lines) + "\n", self.sockets["line"])
+
+    def build_replica(self) -> float:
+        """Fill the replica that the settings name; give the seconds that the listing took."""
+        command = [sys.executable, "-m", "check_user", "replica", "build", "--config"]
+        done = subprocess.run(
+            [*command, str(self.file)], stdout=subprocess.PIPE, text=True, check=True
+        )
+        (seconds,) = re.findall(r"listed in ([\d.]+) s", done.stdout)
+        return float(seconds)
 
     def resident(self) -> float:
         """The most memory that one process had resident at any time, in MB."""
@@ -111,6 +127,16 @@ def _peak(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     (peak,) = [line for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(peak.split()[1]) * 1024 / 1e6
+
+
+ServerT = TypeVar("ServerT", bound=Server)
+
+
+def running(stack: ExitStack, server: ServerT) -> ServerT:
+    """Start it; ``stack`` ends it."""
+    stack.callback(server.stop)
+    server.start()
+    return server
 
 
 def bare_drivers(stack: ExitStack, database: Database, load: Path) -> list[Contender]:
@@ -139,52 +165,6 @@ def _bare_driver(stack: ExitStack, database: Database, load: Path, connections: 
         return replace(measured(result), cpu=result["cpu_us"], generator=None)
 
     return Contender(driver, database.name, connections, run)
-
-
-class Postmap:
-    """``postmap -q -`` on Postfix's own ``mysql:`` map: a key a line, one connection.
-
-    How many keys it is given follows from its last rate. The time that it needs to start, taken
-    with a single key, is subtracted.
-    """
-
-    def __init__(self, root: Path, socket: str, load: Path) -> None:
-        self._folder = root / "postfix"
-        self._folder.mkdir()
-        (self._folder / "main.cf").write_text("compatibility_level = 3.6\n")
-        self._map = self._folder / "users.cf"
-        self._map.write_text(
-            f"hosts = unix:{socket}\nuser = {USER}\npassword = {PASSWORD}\ndbname = {DATABASE}\n"
-            "query = SELECT email FROM users WHERE email = '%s'\n"
-        )
-        self._load = read_load(load)
-        self._rate = 5000.0
-
-    def contender(self) -> Contender:
-        """It, as one client."""
-        return Contender("postmap", "MariaDB", 1, self._run)
-
-    def _run(self, seconds: float, start: int) -> Measured:
-        keys = list(islice(endless(self._load, start), int(self._rate * seconds)))
-        starting = self._ask(keys[:1])
-        took = self._ask(keys)
-        self._rate = (len(keys) - 1) / (took - starting)
-        return Measured(self._rate)
-
-    def _ask(self, keys: Sequence[tuple[str, bool]]) -> float:
-        """Ask for ``keys``; give the seconds. Raises WrongError."""
-        questions, answers = self._folder / "keys", self._folder / "answers"
-        questions.write_text("".join(f"{address}\n" for address, _ in keys))
-        command = [program("postmap", "postfix", "/usr/sbin"), "-c", str(self._folder)]
-        command += ["-q", "-", f"mysql:{self._map}"]
-        with questions.open() as given, answers.open("w") as taken:
-            begun = time.perf_counter()
-            subprocess.run(command, stdin=given, stdout=taken, check=False)
-            took = time.perf_counter() - begun
-        right = "".join(f"{address}\t{address}\n" for address, is_known in keys if is_known)
-        if answers.read_text() != right:
-            raise WrongError("postmap gave other answers than it should")
-        return took
 
 
 def _kill(process: subprocess.Popen[str] | subprocess.Popen[bytes]) -> None:

@@ -40,12 +40,17 @@ POSTGRESQL_OPTIONS = ("shared_buffers=512MB",)
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """One filled database. ``address`` is what its bare driver is told (see ``drivers``)."""
+    """One filled database.
+
+    ``settings`` say to check_user where it is; ``address`` is what the bare driver is told (see
+    ``drivers``); ``server`` takes further statements, where it is one.
+    """
 
     name: str
     version: str
     settings: dict[str, str]
     address: str
+    server: DatabaseServer | None = None
 
 
 def open_all(stack: ExitStack, root: Path, number: int) -> list[Database]:
@@ -84,21 +89,21 @@ def sqlite(root: Path, rows: dict[str, Path]) -> Database:
 
 def mariadb(stack: ExitStack, root: Path, rows: dict[str, Path]) -> Database:
     """Start MariaDB below ``root`` and fill it with ``rows``."""
-    template = mariadb_server.Template(_folder(root, "mt"))
-    server = template.server(_folder(root, "m"), options=MARIADB_OPTIONS)
+    template = mariadb_server.Template(new_folder(root, "mt"))
+    server = template.server(new_folder(root, "m"), options=MARIADB_OPTIONS)
     _start(stack, server)
     for table, file in rows.items():
         server.execute(f"LOAD DATA INFILE '{file}' INTO TABLE {table} FIELDS TERMINATED BY ','")
     server.execute("ANALYZE TABLE users, domains")
     (version,) = server.execute("SELECT version()")
     settings = _settings("mysql", server) | {"socket": str(server.socket)}
-    return Database("MariaDB", version, settings, str(server.socket))
+    return Database("MariaDB", version, settings, str(server.socket), server)
 
 
 def postgresql(stack: ExitStack, root: Path, rows: dict[str, Path]) -> Database:
     """Start PostgreSQL below ``root`` and fill it with ``rows``."""
-    template = postgresql_server.Template(_folder(root, "pt"))
-    server = template.server(_folder(root, "p"), options=POSTGRESQL_OPTIONS)
+    template = postgresql_server.Template(new_folder(root, "pt"))
+    server = template.server(new_folder(root, "p"), options=POSTGRESQL_OPTIONS)
     _start(stack, server)
     for table, file in rows.items():
         server.execute(f"COPY {table} FROM '{file}' (FORMAT csv)")
@@ -106,10 +111,11 @@ def postgresql(stack: ExitStack, root: Path, rows: dict[str, Path]) -> Database:
         server.execute(statement)
     (version,) = server.execute("SHOW server_version")
     settings = _settings("postgresql", server) | {"socket": str(server.socket)}
-    return Database("PostgreSQL", version, settings, f"{server.folder}:{server.port}")
+    return Database("PostgreSQL", version, settings, f"{server.folder}:{server.port}", server)
 
 
-def _folder(root: Path, name: str) -> Path:
+def new_folder(root: Path, name: str) -> Path:
+    """Make a folder below ``root``."""
     folder = root / name
     folder.mkdir()
     return folder

@@ -7,10 +7,19 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from bench import accounts
-from bench.contenders import DOORS, Generator, Postmap, Service, bare_drivers
-from bench.databases import Database, open_all
+from bench.contenders import (
+    DOORS,
+    Generator,
+    NullDoor,
+    Service,
+    asked,
+    bare_drivers,
+    running,
+)
+from bench.databases import Database, new_folder, open_all
 from bench.drivers import OF_DATABASE
 from bench.mailservers import postfix_version
+from bench.maps import RECIPIENT, Postmap, mysql_map
 from bench.report import Section, goal, rates
 from bench.rounds import Contender, Key, Results, measure
 
@@ -60,10 +69,12 @@ chance which one a run has: a wake-up costs much more when both sides are on dif
 def run(stack: ExitStack, root: Path, number: int, rounds: int, seconds: float) -> Section:
     """Start everything, measure, report."""
     databases = open_all(stack, root, number)
-    services = [_serve(stack, root, database) for database in databases]
+    services = [
+        running(stack, Service(new_folder(root, f"serve-{each.name}"), each)) for each in databases
+    ]
     contenders = _contenders(stack, root, databases, services, number)
     results = measure(contenders, rounds, seconds)
-    resident = {service.database: service.resident() for service in services}
+    resident = {service.name: service.resident() for service in services}
     found = list(goals(results, resident))
     beside = list(ratios(results))
     everything = list(rates(results))
@@ -91,6 +102,7 @@ def run(stack: ExitStack, root: Path, number: int, rounds: int, seconds: float) 
 
 
 POSTMAP: Key = ("postmap", "MariaDB", 1)
+ALL_KNOWN = asked("policy", known=True)
 
 
 def driver(database: str) -> Key:
@@ -142,17 +154,12 @@ def _contenders(
     found: list[Contender] = []
     for database, service in zip(databases, services, strict=True):
         found += generator.doors(service, load)
-        found.append(generator.all_known(service, known))
+        found.append(generator.contender(ALL_KNOWN, service, 16, known))
         found += bare_drivers(stack, database, load)
         if database.name == "MariaDB":
-            found.append(Postmap(root, database.address, load).contender())
-    return found + generator.null(stack, root, load)
-
-
-def _serve(stack: ExitStack, root: Path, database: Database) -> Service:
-    folder = root / f"serve-{database.name}"
-    folder.mkdir()
-    service = Service(folder, database)
-    stack.callback(service.stop)
-    service.start()
-    return service
+            table = mysql_map(root, "users", database.address, RECIPIENT)
+            found.append(Postmap(root / "postmap", table, load).contender(*POSTMAP[:2]))
+    for door in DOORS:
+        null = running(stack, NullDoor(new_folder(root, f"null-{door}"), door))
+        found += generator.doors(null, load)
+    return found

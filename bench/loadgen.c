@@ -1,16 +1,16 @@
 /* The load generator: one thread, C clients in lock step at one door of check_user.
  *
- *     loadgen DOOR SOCKET CLIENTS SECONDS START < QUESTIONS
+ *     loadgen DOOR SOCKET CLIENTS BATCH SECONDS START < QUESTIONS
  *
  * DOOR is policy, socketmap (map "recipients") or line; SOCKET is the door's unix socket. QUESTIONS
- * are those of load.h. Each client asks one, waits for the whole answer, compares it with what it
- * must be, and asks the next; the clients share the list, which begins at line START (modulo its
- * length) and begins anew at its end.
+ * are those of load.h. Each client asks BATCH of them in one write (more than 1: pipelined), waits
+ * for all answers, compares them with what they must be, and asks the next; the clients share the
+ * list, which begins at line START (modulo its length) and begins anew at its end.
  *
  * A policy request has the attributes that Postfix 3.7 sends for a mail over TCP (about 450 octets).
  *
  * Prints one line of JSON: answers, seconds (of the wall clock), p50_us, p99_us and max_us (from
- * before the write of a question to after the read of its answer), cpu_us (of this process, for
+ * before the write of a batch to after the read of its last answer), cpu_us (of this process, for
  * each answer). A wrong answer, a closed connection or ten seconds of silence end it with a line
  * on stderr and status 1.
  */
@@ -23,16 +23,15 @@
 
 #include "load.h"
 
-enum { ANSWER_LIMIT = 1024, REQUEST_LIMIT = 2048 };
+enum { MOST_BATCH = 100, ANSWER_LIMIT = 512, REQUEST_LIMIT = 1024, READ_SIZE = 65536 };
 
 enum door { POLICY, SOCKETMAP, LINE };
 
 struct client {
     int socket;
-    const struct question *asked;
     uint64_t begun;
-    size_t length;
-    char answer[ANSWER_LIMIT];
+    size_t due, got; /* octets of the answers, and of them those that have come */
+    char expected[MOST_BATCH * ANSWER_LIMIT];
 };
 
 static enum door door_of(const char *name)
@@ -83,63 +82,63 @@ static int write_expected(enum door door, const struct question *question, char 
 {
     static const char *const text = "Address '%s' doesn't exist on this server";
     const char *address = question->address;
-    char refusal[512];
-    snprintf(refusal, sizeof refusal, text, address);
-    switch (door) {
-    case POLICY:
-        if (question->known)
+    char refusal[384];
+    if (question->known) {
+        if (door == POLICY)
             return snprintf(expected, ANSWER_LIMIT, "action=DUNNO\n\n");
-        return snprintf(expected, ANSWER_LIMIT, "action=550 5.1.1 %s\n\n", refusal);
-    case SOCKETMAP:
-        if (question->known)
+        if (door == SOCKETMAP)
             return snprintf(expected, ANSWER_LIMIT, "%zu:OK %s,", strlen(address) + 3, address);
-        return snprintf(expected, ANSWER_LIMIT, "9:NOTFOUND ,");
-    default:
-        if (question->known)
-            return snprintf(expected, ANSWER_LIMIT, "DECLINED known\n");
-        return snprintf(expected, ANSWER_LIMIT, "DENY %s\n", refusal);
+        return snprintf(expected, ANSWER_LIMIT, "DECLINED known\n");
     }
+    if (door == SOCKETMAP)
+        return snprintf(expected, ANSWER_LIMIT, "9:NOTFOUND ,");
+    snprintf(refusal, sizeof refusal, text, address);
+    return snprintf(expected, ANSWER_LIMIT, door == POLICY ? "action=550 5.1.1 %s\n\n" : "DENY %s\n",
+                    refusal);
 }
 
-static void ask(enum door door, struct client *client, const struct question *question)
+static void ask(enum door door, struct client *client, int batch, struct questions *questions)
 {
-    char request[REQUEST_LIMIT];
-    int length = write_request(door, question->address, request);
-    client->asked = question;
-    client->length = 0;
+    static char requests[MOST_BATCH * REQUEST_LIMIT];
+    size_t length = 0;
+    client->due = client->got = 0;
+    for (int i = 0; i < batch; i++) {
+        const struct question *next = next_question(questions);
+        length += (size_t)write_request(door, next->address, requests + length);
+        client->due += (size_t)write_expected(door, next, client->expected + client->due);
+    }
     client->begun = now();
-    if (send(client->socket, request, (size_t)length, MSG_NOSIGNAL) != length)
+    if (send(client->socket, requests, length, MSG_NOSIGNAL) != (ssize_t)length)
         die("send", strerror(errno));
 }
 
-/* Reads what is there; true when the answer is whole and right. */
-static bool answered(enum door door, struct client *client)
+/* Reads what is there; true when all answers have come, and are right. */
+static bool answered(struct client *client)
 {
-    char expected[ANSWER_LIMIT];
-    size_t room = sizeof client->answer - client->length;
-    ssize_t got = recv(client->socket, client->answer + client->length, room, MSG_DONTWAIT);
+    static char answer[READ_SIZE];
+    ssize_t got = recv(client->socket, answer, sizeof answer, MSG_DONTWAIT);
     if (got <= 0)
         die("recv", got ? strerror(errno) : "the connection was closed");
-    client->length += (size_t)got;
-    size_t whole = (size_t)write_expected(door, client->asked, expected);
-    if (client->length > whole || memcmp(client->answer, expected, client->length) != 0) {
-        fprintf(stderr, "wrong answer for %s: %.*s\n", client->asked->address,
-                (int)client->length, client->answer);
+    const char *expected = client->expected + client->got;
+    if ((size_t)got > client->due - client->got || memcmp(answer, expected, (size_t)got) != 0) {
+        fprintf(stderr, "wrong answer: %.*s\nnot: %.*s\n", (int)got, answer,
+                (int)(client->due - client->got), expected);
         exit(1);
     }
-    return client->length == whole;
+    client->got += (size_t)got;
+    return client->got == client->due;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 6)
-        die("usage", "loadgen DOOR SOCKET CLIENTS SECONDS START < QUESTIONS");
+    if (argc != 7)
+        die("usage", "loadgen DOOR SOCKET CLIENTS BATCH SECONDS START < QUESTIONS");
     enum door door = door_of(argv[1]);
-    int clients = atoi(argv[3]);
-    double seconds = atof(argv[4]);
-    if (clients < 1 || clients > MOST_CLIENTS || seconds <= 0)
-        die("usage", "CLIENTS is 1 to 1024, SECONDS is above 0");
-    struct questions questions = read_questions(argv[5]);
+    int clients = atoi(argv[3]), batch = atoi(argv[4]);
+    double seconds = atof(argv[5]);
+    if (clients < 1 || clients > MOST_CLIENTS || batch < 1 || batch > MOST_BATCH || seconds <= 0)
+        die("usage", "CLIENTS is 1 to 1024, BATCH 1 to 100, SECONDS is above 0");
+    struct questions questions = read_questions(argv[6]);
 
     static struct client all[MOST_CLIENTS];
     int poll = epoll_create1(0);
@@ -155,7 +154,7 @@ int main(int argc, char **argv)
     uint64_t begun = now(), end = begun + (uint64_t)(seconds * 1e9), last = begun;
     int open = clients;
     for (int i = 0; i < clients; i++)
-        ask(door, &all[i], next_question(&questions));
+        ask(door, &all[i], batch, &questions);
     while (open) {
         struct epoll_event events[MOST_CLIENTS];
         int ready = epoll_wait(poll, events, clients, SILENCE_MS);
@@ -163,18 +162,19 @@ int main(int argc, char **argv)
             die("epoll_wait", ready ? strerror(errno) : "no answer in ten seconds");
         for (int i = 0; i < ready; i++) {
             struct client *client = events[i].data.ptr;
-            if (!answered(door, client))
+            if (!answered(client))
                 continue;
             last = now();
             note(&latencies, last - client->begun);
             if (last < end) {
-                ask(door, client, next_question(&questions));
+                ask(door, client, batch, &questions);
             } else {
                 close(client->socket);
                 open--;
             }
         }
     }
-    report(&latencies, latencies.count, (double)(last - begun) / 1e9, cpu_microseconds() - cpu);
+    size_t answers = latencies.count * (size_t)batch;
+    report(&latencies, answers, (double)(last - begun) / 1e9, cpu_microseconds() - cpu);
     return 0;
 }

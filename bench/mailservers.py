@@ -5,7 +5,8 @@
 :class:`QpsmtpdDbi`     qpsmtpd 0.94, prefork, with the plugin ``peers/rcpt_dbi``
 :class:`HarakaMysql`    Haraka 3.3 with the plugin ``peers/rcpt_mysql.js`` and npm's mysql2
 :class:`EximMysql`      Exim 4.96, its own lookup in the ACL ``peers/exim.conf``
-:class:`PostfixMysql`   Postfix 3.7, its own map, ``peers/main.cf`` and ``peers/users.cf``
+:class:`LiftedPostfix`  Postfix 3.7, whose tables and check somebody else says, ``peers/main.cf``
+:class:`PostfixMysql`   the same with its own ``mysql:`` map
 :class:`BareProtocol`   ``bench.bare``: the least that Python does for RCPT
 :class:`NullServer`     ``nullserver.c``: what the load generator can do at most
 ======================  ==========================================================================
@@ -26,7 +27,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bench import accounts
+from bench.contenders import PLAIN_TABLES
 from bench.databases import Database
+from bench.maps import ONE_QUESTION, mysql_map
 from tests.peers import haraka
 from tests.peers.check_user import CheckUser
 from tests.peers.database import DATABASE, PASSWORD, USER
@@ -46,6 +49,9 @@ PROCESSES = len(os.sched_getaffinity(0))
 
 POOL = 16
 """Haraka's connections to MariaDB, one for each session. The others have one for each process."""
+
+LISTED = "reject_unlisted_recipient"
+"""Postfix's restriction that asks its tables of recipients."""
 
 LOG_EMERGENCY = "0"
 """qpsmtpd's loglevel LOGEMERG."""
@@ -102,10 +108,7 @@ class Gateway(CheckUser):
         line = folder / "line"
         settings = {
             **database.settings,
-            "email_table": "users",
-            "email_address": "email",
-            "domain_table": "domains",
-            "domain_domain": "domain",
+            **PLAIN_TABLES,
             "stored_form": "canonical",
             "log_level": "warning",
             "smtp_max_recipients": "1000000",
@@ -190,15 +193,27 @@ class EximMysql(Exim):
         )
 
 
-class PostfixMysql(Postfix):
-    """smtpd and trivial-rewrite not chrooted, so that MariaDB's socket can be reached."""
+class LiftedPostfix(Postfix):
+    """Postfix without limits, which has ``domains`` and ``recipients`` (tables) and asks ``check``
+    (a restriction); smtpd and trivial-rewrite not chrooted, so that any socket can be reached."""
 
-    def __init__(self, folder: Path, socket: str) -> None:
-        super().__init__(folder, (FILES / "main.cf").read_text().format(folder=folder))
-        (folder / "users.cf").write_text((FILES / "users.cf").read_text().format(**account(socket)))
-        (folder / "domains").write_text("".join(f"{each} ours\n" for each in accounts.domains()))
+    def __init__(self, folder: Path, domains: str, recipients: str, check: str) -> None:
+        settings = (FILES / "main.cf").read_text()
+        super().__init__(
+            folder, settings.format(domains=domains, recipients=recipients, check=check)
+        )
         master = folder / "etc" / "master.cf"
         master.write_text(master.read_text().replace(" y - - ", " n - - "))
+
+
+class PostfixMysql(LiftedPostfix):
+    """Its own ``mysql:`` map at its best: domains from a file, a question a recipient."""
+
+    def __init__(self, folder: Path, socket: str) -> None:
+        domains = folder / "domains"
+        domains.write_text("".join(f"{each} ours\n" for each in accounts.domains()))
+        users = mysql_map(folder, "users", socket, ONE_QUESTION)
+        super().__init__(folder, f"texthash:{domains}", users, LISTED)
 
 
 class BareProtocol(Server):

@@ -1,11 +1,11 @@
-/* A door without anything behind it: what the load generator can do at most.
+/* A door without anything behind it: what the load generator can do at most, and what Postfix gets
+ * from a check in C that answers by a rule.
  *
  *     nullserver DOOR SOCKET
  *     nullserver smtp PORT
  *
- * One thread. Every read is taken for one whole question, or for whole lines of SMTP, which a client
- * makes true that waits for its answers; an address that begins with "nobody" is unknown, any other
- * known. Serves until it is ended.
+ * One thread. A key that begins with "nobody" or "@" (Postfix's question for a catch-all address) is
+ * unknown, any other known. Serves until it is ended.
  */
 
 #include <arpa/inet.h>
@@ -21,7 +21,13 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { EVENTS = 1024, QUESTION_LIMIT = 32768 };
+enum { EVENTS = 1024, MOST_DESCRIPTORS = 4096, QUESTIONS_LIMIT = 65536, ANSWERS_LIMIT = 262144 };
+
+/* What a client has sent and that isn't answered yet, by its descriptor. */
+static struct {
+    size_t length;
+    char text[QUESTIONS_LIMIT];
+} asked[MOST_DESCRIPTORS];
 
 static void die(const char *what)
 {
@@ -57,36 +63,71 @@ static void watch(int poll, int fd)
         die("epoll_ctl");
 }
 
-/* Writes the answer for QUESTION at DOOR ('p', 's' or 'l'); gives its length. */
+/* The end of the first question at DOOR ('p', 's' or 'l'), or line; NULL where it isn't whole. */
+static char *end_of(char door, char *question)
+{
+    if (door == 's') {
+        char *text;
+        size_t length = strtoul(question, &text, 10);
+        return *text == ':' && strlen(text) > length + 1 ? text + length + 2 : NULL;
+    }
+    char *end = strstr(question, door == 'p' ? "\n\n" : "\n");
+    return end ? end + (door == 'p' ? 2 : 1) : NULL;
+}
+
+/* Writes the answer for QUESTION at DOOR; gives its length. */
 static int write_answer(char door, char *question, char *answer, size_t room)
 {
-    const char *before = door == 'p' ? "\nrecipient=" : door == 's' ? "recipients " : "";
-    char *address = strstr(question, before);
-    if (!address)
+    const char *before = door == 'p' ? "\nrecipient=" : door == 's' ? " " : "";
+    char *key = strstr(question, before);
+    if (!key)
         return 0;
-    address += strlen(before);
-    address[strcspn(address, door == 's' ? "," : "\n")] = 0;
-    int unknown = strncmp(address, "nobody", 6) == 0;
+    key += strlen(before);
+    size_t length = strcspn(key, door == 's' ? "," : "\n");
+    key[length] = 0;
+    bool unknown = *key == '@' || strncmp(key, "nobody", 6) == 0;
     if (door == 's')
         return unknown ? snprintf(answer, room, "9:NOTFOUND ,")
-                       : snprintf(answer, room, "%zu:OK %s,", strlen(address) + 3, address);
+                       : snprintf(answer, room, "%zu:OK %s,", length + 3, key);
     if (!unknown)
         return snprintf(answer, room, door == 'p' ? "action=DUNNO\n\n" : "DECLINED known\n");
     return snprintf(answer, room, "%s Address '%s' doesn't exist on this server%s",
-                    door == 'p' ? "action=550 5.1.1" : "DENY", address, door == 'p' ? "\n\n" : "\n");
+                    door == 'p' ? "action=550 5.1.1" : "DENY", key, door == 'p' ? "\n\n" : "\n");
 }
 
-/* Writes the replies to whole lines of SMTP; gives their length. */
-static int write_replies(const char *lines, char *replies, size_t room)
+/* Writes the reply to a line of SMTP; gives its length. */
+static int write_reply(const char *line, char *reply, size_t room)
 {
     static const char unknown[] = "RCPT TO:<nobody";
-    int length = 0;
-    for (const char *end; (end = strchr(lines, '\n')); lines = end + 1)
-        length += snprintf(replies + length, room - (size_t)length, "%s\r\n",
-                           strncmp(lines, unknown, sizeof unknown - 1) == 0
-                               ? "550 5.1.1 Address doesn't exist on this server"
-                               : "250 2.1.5 OK");
-    return length;
+    return snprintf(reply, room, "%s\r\n",
+                    strncmp(line, unknown, sizeof unknown - 1) == 0
+                        ? "550 5.1.1 Address doesn't exist on this server"
+                        : "250 2.1.5 OK");
+}
+
+/* Reads what is there and answers every whole question; false where the client has gone. */
+static bool serve(const char *door, int fd)
+{
+    static char answers[ANSWERS_LIMIT];
+    char *text = asked[fd].text, *question = text, *end;
+    size_t had = asked[fd].length, answered = 0;
+    ssize_t got = recv(fd, text + had, QUESTIONS_LIMIT - 1 - had, 0);
+    if (got <= 0)
+        return false;
+    text[had + (size_t)got] = 0;
+    bool smtp = strcmp(door, "smtp") == 0;
+    for (; (end = end_of(smtp ? 'l' : *door, question)); question = end) {
+        char *answer = answers + answered;
+        size_t room = sizeof answers - answered;
+        int length = smtp ? write_reply(question, answer, room)
+                          : write_answer(*door, question, answer, room);
+        if (length <= 0 || (size_t)length >= room)
+            return false;
+        answered += (size_t)length;
+    }
+    asked[fd].length = (size_t)(text + had + got - question);
+    memmove(text, question, asked[fd].length);
+    return send(fd, answers, answered, MSG_NOSIGNAL) == (ssize_t)answered;
 }
 
 int main(int argc, char **argv)
@@ -105,23 +146,18 @@ int main(int argc, char **argv)
         int ready = epoll_wait(poll, events, EVENTS, -1);
         for (int i = 0; i < ready; i++) {
             int fd = events[i].data.fd;
-            if (fd == listening) {
-                fd = accept(listening, NULL, NULL);
-                watch(poll, fd);
-                if (smtp)
-                    send(fd, greeting, sizeof greeting - 1, MSG_NOSIGNAL);
+            if (fd != listening) {
+                if (!serve(argv[1], fd))
+                    close(fd);
                 continue;
             }
-            char question[QUESTION_LIMIT], answer[QUESTION_LIMIT];
-            ssize_t got = recv(fd, question, sizeof question - 1, 0);
-            if (got > 0) {
-                question[got] = 0;
-                int length = smtp ? write_replies(question, answer, sizeof answer)
-                                  : write_answer(argv[1][0], question, answer, sizeof answer);
-                if (send(fd, answer, (size_t)length, MSG_NOSIGNAL) == length)
-                    continue;
-            }
-            close(fd);
+            fd = accept(listening, NULL, NULL);
+            if (fd < 0 || fd >= MOST_DESCRIPTORS)
+                die("accept");
+            asked[fd].length = 0;
+            watch(poll, fd);
+            if (smtp)
+                send(fd, greeting, sizeof greeting - 1, MSG_NOSIGNAL);
         }
     }
 }

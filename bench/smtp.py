@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from bench import accounts
-from bench.databases import Database, mariadb, sqlite, write_rows
+from bench.databases import Database, mariadb, new_folder, sqlite, write_rows
 from bench.generator import ask, compiled, cpu_of
 from bench.mailservers import (
     BareProtocol,
@@ -114,7 +114,7 @@ def run(stack: ExitStack, root: Path, number: int, rounds: int, seconds: float) 
     rows = write_rows(root, number)
     load = accounts.write_load(root / "load", number, unknowns=True)
     local, remote = sqlite(root, rows), mariadb(stack, root, rows)
-    exim = EximMysql(_folder(root, "exim"), remote.address)
+    exim = EximMysql(new_folder(root, "exim"), remote.address)
     servers = _servers(root, local, remote, exim, number)
     for server in servers.values():
         stack.callback(server.stop)
@@ -218,22 +218,16 @@ def _servers(
     """Everybody, in the order of the report; nobody is started."""
     socket = remote.address
     made: list[MailServer] = [
-        Gateway(_folder(root, "gateway-sqlite"), local),
-        Gateway(_folder(root, "gateway-mariadb"), remote),
-        QpsmtpdDbi(_folder(root, "qpsmtpd"), socket),
-        HarakaMysql(_folder(root, "haraka"), socket),
+        Gateway(new_folder(root, "gateway-sqlite"), local),
+        Gateway(new_folder(root, "gateway-mariadb"), remote),
+        QpsmtpdDbi(new_folder(root, "qpsmtpd"), socket),
+        HarakaMysql(new_folder(root, "haraka"), socket),
         exim,
-        PostfixMysql(_folder(root, "postfix"), socket),
-        BareProtocol(_folder(root, "bare"), number),
-        NullServer(_folder(root, "null"), compiled("nullserver")),
+        PostfixMysql(new_folder(root, "postfix"), socket),
+        BareProtocol(new_folder(root, "bare"), number),
+        NullServer(new_folder(root, "null"), compiled("nullserver")),
     ]
     return dict(zip(EVERYBODY, made, strict=True))
-
-
-def _folder(root: Path, name: str) -> Path:
-    made = root / name
-    made.mkdir()
-    return made
 
 
 def _contenders(servers: dict[Who, MailServer], load: Path) -> list[Contender]:

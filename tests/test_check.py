@@ -364,3 +364,49 @@ async def test_delimiters_of_a_domain() -> None:
         ("anna+a@y.example", Reason.UNKNOWN), ("anna-a@y.example", Reason.KNOWN),
     ):  # fmt: skip
         assert (await check.recipient(text)).verdict.reason is reason, text
+
+
+class Ready(Memory):
+    """As Memory; of the keys in it, and of no others, it knows at once."""
+
+    def find_at_once(self, address: Address) -> Presence | None:
+        return Presence.KNOWN if address.key in self.keys else None
+
+
+async def test_what_is_known_at_once_is_decided_at_once() -> None:
+    """Such a decision is the one that asking would give, and nobody is asked; nor for what needs
+    no directory. All others are asked."""
+    directory = Ready(frozenset({"anna@x.example"}))
+    check = Check(directory, timeout=TIMEOUT)
+    for text in ("<anna@x.example>", "postmaster", "a@b@c", "root"):
+        assert check.decide(text) == await Check(
+            memory(*directory.keys), timeout=TIMEOUT
+        ).recipient(text)
+    assert directory.asked == []
+    later = check.decide("bert@x.example")
+    assert not isinstance(later, Decision)
+    assert (await later).verdict.reason is Reason.UNKNOWN
+
+
+class Sure(Memory):
+    """As Memory, and knows everything at once."""
+
+    def find_at_once(self, address: Address) -> Presence:
+        return Presence.KNOWN if address.key in self.keys else Presence.UNKNOWN
+
+
+async def test_unknown_at_once_is_not_the_end_of_an_extension() -> None:
+    """Somebody with an extension who is unknown at once may be there without it."""
+    directory = Sure(frozenset({"anna@x.example"}))
+    assert isinstance(Check(directory, timeout=TIMEOUT).decide("anna+a@x.example"), Decision)
+    later = Check(directory, timeout=TIMEOUT, delimiters="+").decide("anna+a@x.example")
+    assert not isinstance(later, Decision)
+    assert (await later).verdict.reason is Reason.KNOWN
+
+
+async def test_a_dry_run_at_once() -> None:
+    """What is known at once is withheld as well."""
+    decision = Check(Sure(), timeout=TIMEOUT, dry_run=True).decide("bert@x.example")
+    assert isinstance(decision, Decision)
+    assert decision.verdict.action is Action.DECLINED
+    assert "550 5.1.1" in decision.cause

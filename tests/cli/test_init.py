@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import pty
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from check_user.app.asking import asking
 from check_user.cli import main
-from check_user.cli.maps import MapError, queries, read_map
 from check_user.config import load
 from check_user.verdict import Reason
 from tests.directory.backends import BACKENDS, Backend, OnServer
@@ -23,7 +20,6 @@ from tests.directory.schemas.filling import Filling
 from tests.directory.schemas.products import PRODUCTS
 from tests.directory.schemas.test_schemas import PLACES
 from tests.directory.schemas.world import cases
-from tests.peers.process import program
 
 
 @pytest.fixture(params=BACKENDS)
@@ -174,136 +170,3 @@ def test_the_dialogue(backend: Backend, tmp_path: Path) -> None:
     os.close(terminal)
     assert "This is PostfixAdmin" in said
     assert "recipient_delimiter=+\n" in file.read_text()
-
-
-# Postfix's own maps, as the products publish them
-
-MAPS = {
-    # PostfixAdmin, for mysql_table and its like: three of recipients, one of domains
-    "alias": "SELECT goto FROM alias WHERE address='%s' AND active = {yes}",
-    "mailbox": "SELECT {maildir} FROM mailbox WHERE username='%s' AND active = {yes}",
-    "alias_domain": "SELECT goto FROM alias,alias_domain WHERE alias_domain.alias_domain = '%d' "
-    "and alias.address = {at_target} AND alias.active = {yes} AND alias_domain.active={yes}",
-    "domains": "SELECT domain FROM domain WHERE domain='%s' AND active = {yes}",
-}
-KIND = {"mariadb": "mysql", "postgresql": "pgsql", "sqlite": "sqlite"}
-
-
-def write_maps(backend: Backend, folder: Path) -> Iterator[tuple[str, Path]]:
-    """The maps as files for the backend."""
-    concat = {"mariadb": "CONCAT('%u', '@', alias_domain.target_domain)"}
-    words = {
-        "yes": "'1'" if backend.name == "mariadb" else "true",
-        "maildir": "CONCAT(domain,'/')" if backend.name == "mariadb" else "domain || '/'",
-        "at_target": concat.get(backend.name, "'%u' || '@' || alias_domain.target_domain"),
-    }
-    if isinstance(backend, OnServer):
-        server = backend.server
-        head = (
-            f"user = {server.user}\npassword = {server.password}\n"
-            f"hosts = {server.host}:{server.port}\ndbname = {server.database}\n"
-        )
-    else:
-        head = f"dbpath = {backend.place()['database']}\n"
-    for name, query in MAPS.items():
-        file = folder / f"{name}.cf"
-        file.write_text(f"# PostfixAdmin\n{head}query = {query.format(**words)}\n")
-        yield name, file
-
-
-def postmap(backend: Backend, file: Path, keys: list[str]) -> set[str]:
-    """The keys for which Postfix finds something."""
-    done = subprocess.run(
-        [program("postmap", "postfix", "/usr/sbin"), "-q", "-", f"{KIND[backend.name]}:{file}"],
-        input="".join(f"{key}\n" for key in keys), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert "fatal" not in done.stderr, done.stderr
-    return {line.split("\t")[0] for line in done.stdout.splitlines()}
-
-
-def test_maps_are_taken_over(backend: Backend, tmp_path: Path) -> None:
-    """200 addresses: whom the real Postfix finds through its maps is known, nobody else is."""
-    fill("postfixadmin", backend)
-    maps = dict(write_maps(backend, tmp_path))
-    file = tmp_path / "check_user.conf"
-    recipients = [str(maps[name]) for name in ("alias", "mailbox", "alias_domain")]
-    given = ["--recipients", *recipients, "--domains", str(maps["domains"])]
-    driver = ["--driver", "postgresql" if backend.name == "postgresql" else "mysql"]
-    more = driver if isinstance(backend, OnServer) else []
-    code = main(["init", *given, *more, "--output", str(file), "--address", "anna@example.org"])
-    assert code == 0
-    locals_ = [
-        "anna", "bert", "list", "away", "former", "gone", "nobody", "carl", "info", "o'brien",
-        "sales+eu", "anna+x", "missing", "emil", "nobody-home", "dora-lea", "x",
-    ]  # fmt: skip
-    domains = [
-        "example.org", "example.net", "catchall.example", "all.example", "off.example",
-        "elsewhere.example", "chain.example", "loop.example", "nowhere.example", "split.example",
-        "offalias.example", "old.example",
-    ]  # fmt: skip
-    asked = [f"{local}@{domain}" for local, domain in itertools.product(locals_, domains)]
-    assert len(asked) >= 200
-    found: set[str] = set()
-    for name in ("alias", "mailbox", "alias_domain"):
-        found |= postmap(backend, maps[name], asked)
-    everybody = postmap(backend, maps["alias"], [f"@{domain}" for domain in domains])
-    ours = postmap(backend, maps["domains"], domains)
-    for text, (reason, _) in reasons(file, asked).items():
-        domain = text.rpartition("@")[2]
-        there = text in found or f"@{domain}" in everybody
-        expected = (Reason.KNOWN if there else Reason.UNKNOWN) if domain in ours else Reason.FOREIGN
-        assert reason is expected, text
-
-
-@pytest.mark.parametrize(
-    ("query", "emails"),
-    [
-        (
-            "SELECT a FROM t WHERE b = '%s'",
-            "SELECT b FROM t WHERE b = :address UNION ALL "
-            "SELECT b FROM t WHERE b = CONCAT('@', :domain)",
-        ),
-        ("SELECT a FROM t WHERE u = '%u' AND d = '%d'",
-         "SELECT :address FROM (SELECT a AS found FROM t WHERE u = :user AND d = :domain) "
-         "AS rows_found WHERE found IS NOT NULL AND found <> ''"),
-        ("SELECT a FROM t WHERE b='%u@%d' AND n = '5%%'",
-         "SELECT :address FROM (SELECT a AS found FROM t WHERE b=CONCAT(:user, '@', :domain) "
-         "AND n = '5%') AS rows_found WHERE found IS NOT NULL AND found <> ''"),
-    ],
-)  # fmt: skip
-def test_how_a_query_is_taken_over(tmp_path: Path, query: str, emails: str) -> None:
-    """Escapes become placeholders, within texts too; the stored address comes back if there is a
-    column that is compared with it."""
-    file = tmp_path / "m.cf"
-    file.write_text(f"hosts = unix:/run/s\n  inet:db:3307\ndbname = mail\nquery = {query}\n")
-    each = read_map(file)
-    assert each.place["socket"] == "/run/s"
-    assert queries([each], [], "mysql")[0] == emails
-
-
-@pytest.mark.parametrize(
-    ("content", "complaint"),
-    [
-        ("query = SELECT 1 FROM users WHERE email LIKE '%%@%s'", "LIKE"),
-        ("query = SELECT a FROM t WHERE b = '%S'", "%S"),
-        ("dbname = x", "no query"),
-        ("domain = x.example\nquery = SELECT a FROM t WHERE b = '%s'", "domain="),
-        ("query = CALL p('%s')", "no query that selects"),
-    ],
-)
-def test_what_is_not_taken_over(tmp_path: Path, content: str, complaint: str) -> None:
-    """What can't be the same is refused, with the file's name."""
-    file = tmp_path / "m.cf"
-    file.write_text(content)
-    with pytest.raises(MapError) as refused:
-        queries([read_map(file)], [], "mysql")
-    assert complaint in str(refused.value)
-    assert str(file) in str(refused.value)
-
-
-def test_an_old_map(tmp_path: Path) -> None:
-    """Files from before Postfix 2.2 name table and fields."""
-    file = tmp_path / "m.cf"
-    file.write_text("table = alias\nselect_field = goto\nwhere_field = address\n"
-                    "additional_conditions = and active = '1'\n")  # fmt: skip
-    assert read_map(file).query == "SELECT goto FROM alias WHERE address = '%s' and active = '1'"

@@ -7,7 +7,8 @@ set -eu
 packages="mariadb-server mariadb-client postgresql-15 postgresql-client-15 postfix postfix-mysql
 qpsmtpd openssl swaks libfaketime strace m4 miltertest
 libdb5.3 libgnutls-dane0 libidn12 libldap-2.5-0 liblockfile1 libnsl2 libpcre2-8-0 libsasl2-2 libwrap0
-libicu72 libdbd-mysql-perl libsodium23 libstemmer0d libunwind8 libevent-2.1-7 postfix-sqlite libspf2-2"
+libicu72 libdbd-mysql-perl libsodium23 libstemmer0d libunwind8 libevent-2.1-7 postfix-lmdb
+postfix-sqlite libspf2-2"
 
 # Haraka needs Node.js 20 or later. Where it comes from elsewhere than Debian, npm is in it.
 command -v npm >/dev/null || packages="$packages nodejs npm"

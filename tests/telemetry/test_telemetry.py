@@ -14,7 +14,7 @@ from check_user.check import Decision
 from check_user.protocols import Lookup
 from check_user.telemetry import Journal, Level, Telemetry
 from check_user.telemetry.record import Decided, Record, Said
-from check_user.verdict import Reason
+from check_user.verdict import Reason, Verdict
 
 
 class Kept(Journal):
@@ -24,10 +24,10 @@ class Kept(Journal):
         self.records: list[Record] = []
         super().__init__(os.open(os.devnull, os.O_WRONLY), level=level)
 
-    def put(self, record: Record) -> None:
+    def take(self, record: Record) -> None:
         if record.level >= self.level:
             self.records.append(record)
-        super().put(record)
+        super().take(record)
 
 
 def telemetry(decision: Decision | Exception, journal: Journal) -> Telemetry:
@@ -37,6 +37,12 @@ def telemetry(decision: Decision | Exception, journal: Journal) -> Telemetry:
         return decision
 
     return Telemetry(decide, journal)
+
+
+async def asked(observed: Telemetry, door: str, lookup: Lookup) -> Verdict:
+    """What a door is told, whether at once or later."""
+    answer = observed.decide(door)(lookup)
+    return answer if isinstance(answer, Verdict) else await answer
 
 
 KNOWN = Decision(verdict.known("anna@example.org"), "anna@example.org")
@@ -49,7 +55,7 @@ async def test_one_event_a_decision() -> None:
     """A decision is one event with verdict, address, door, client, duration and cause."""
     journal = Kept()
     before = time.time()
-    said = await telemetry(FAULT, journal).decide("policy")(Lookup("Anna@x", client="192.0.2.1"))
+    said = await asked(telemetry(FAULT, journal), "policy", Lookup("Anna@x", client="192.0.2.1"))
     assert said is verdict.FAULT
     (record,) = journal.records
     assert isinstance(record, Decided)
@@ -79,7 +85,7 @@ async def test_the_originals_debug_lines(decision: Decision, lines: list[str]) -
     """At debug level a DECLINED has the original's line as well, and at info it hasn't."""
     for level in (Level.DEBUG, Level.INFO):
         journal = Kept(level)
-        await telemetry(decision, journal).decide("line")(Lookup("x"))
+        await asked(telemetry(decision, journal), "line", Lookup("x"))
         said = [record.message for record in journal.records if isinstance(record, Said)]
         assert said == (lines if level is Level.DEBUG else [])
         assert len(journal.records) == len(said) + 1
@@ -92,7 +98,7 @@ async def test_at_warning_only_faults() -> None:
     counts: dict[tuple[str, Reason], int] = {}
     for decision in (KNOWN, UNKNOWN, FAULT, FAULT):
         observed = telemetry(decision, journal)
-        await observed.decide("line")(Lookup("x"))
+        await asked(observed, "line", Lookup("x"))
         for key, number in observed.counts.items():
             counts[key] = counts.get(key, 0) + number
     assert len(journal.records) == 2
@@ -107,7 +113,7 @@ async def test_at_warning_only_faults() -> None:
 async def test_a_check_that_raises_is_a_fault() -> None:
     """An exception from below is DENYSOFT with its cause in the log; a cancellation passes."""
     journal = Kept()
-    said = await telemetry(RuntimeError("boom"), journal).decide("line")(Lookup("a@b"))
+    said = await asked(telemetry(RuntimeError("boom"), journal), "line", Lookup("a@b"))
     assert said is verdict.FAULT
     (record,) = journal.records
     assert isinstance(record, Decided)
@@ -118,7 +124,7 @@ async def test_a_check_that_raises_is_a_fault() -> None:
         raise AssertionError
 
     async def ask() -> None:
-        await Telemetry(never, journal).decide("line")(Lookup("a@b"))
+        await asked(Telemetry(never, journal), "line", Lookup("a@b"))
 
     task = asyncio.create_task(ask())
     await asyncio.sleep(0)
@@ -133,7 +139,7 @@ async def test_a_long_address_is_cut() -> None:
     """A record holds a bounded part of a malformed address, whatever its length."""
     journal = Kept()
     malformed = Decision(verdict.MALFORMED, "", "too long" * 1000)
-    await telemetry(malformed, journal).decide("line")(Lookup("x" * 65536, client="y" * 65536))
+    await asked(telemetry(malformed, journal), "line", Lookup("x" * 65536, client="y" * 65536))
     (record,) = journal.records
     assert isinstance(record, Decided)
     assert sum(map(len, (record.address, record.cause, record.client))) <= 960
@@ -153,3 +159,22 @@ async def test_it_costs_microseconds() -> None:
         batches.append((time.thread_time() - started) / 100)
     journal.close()
     assert statistics.median(batches) < 10e-6
+
+
+async def test_a_decision_at_once() -> None:
+    """What the check knows without waiting is told without waiting, and is an event like others."""
+    journal = Kept()
+    observed = Telemetry(lambda _: KNOWN, journal)
+    assert observed.decide("line")(Lookup("anna@example.org")) is KNOWN.verdict
+    (record,) = journal.records
+    assert isinstance(record, Decided)
+    assert record.address == "anna@example.org"
+
+
+async def test_an_exception_at_once() -> None:
+    """A check that raises before it waits is a fault too."""
+
+    def broken(_: Lookup) -> Decision:
+        raise RuntimeError("boom")
+
+    assert Telemetry(broken, Kept()).decide("line")(Lookup("a@b")) is verdict.FAULT

@@ -169,9 +169,11 @@ def _rights(dialect: str, match: Match, options: Namespace) -> list[str]:
         lines.append(f"  CREATE ROLE check_user LOGIN PASSWORD '{password}';")
         lines += [f'  GRANT SELECT ON "{table}" TO check_user;' for table in tables]
     else:
-        lines.append(f"  CREATE USER check_user@localhost IDENTIFIED BY '{password}';")
+        # To MariaDB `localhost` is its socket, and 127.0.0.1 too unless it resolves no names.
+        who = "check_user@'%'" if options.host else "check_user@localhost"
+        lines.append(f"  CREATE USER {who} IDENTIFIED BY '{password}';")
         database = options.database or "DATABASE"
-        lines += [f"  GRANT SELECT ON `{database}`.`{t}` TO check_user@localhost;" for t in tables]
+        lines += [f"  GRANT SELECT ON `{database}`.`{table}` TO {who};" for table in tables]
     return lines
 
 

@@ -10,13 +10,14 @@ What becomes of them are an ``email_query`` and a ``domain_query`` that find wha
 answer to Postfix is any text (where an alias goes); ours is the address that is stored, so that it
 can be compared again:
 
-    SELECT address FROM alias WHERE address = :address AND active = '1'
+    SELECT stored FROM (SELECT address AS stored, goto AS found FROM alias
+    WHERE address = :address AND active = '1') AS rows_found WHERE CAST(found AS CHAR) <> ''
     UNION ALL
-    SELECT address FROM alias WHERE address = CONCAT('@', :domain) AND active = '1'
+    SELECT stored FROM (... WHERE address = CONCAT('@', :domain) AND active = '1') ...
 
-The second one is what Postfix asks besides, for a catch-all. Where no column is simply compared
-with the whole address (``address = CONCAT('%u', '@', target_domain)``) the address itself is
-returned for a row: then only the database compares.
+The second one is what Postfix asks besides, for a catch-all; an empty result is none to it. Where
+no column is simply compared with the whole address (``address = CONCAT('%u', '@', target)``) the
+address itself is returned for a row: then only the database compares.
 
 ``%S``, ``%U``, ``%D`` (parts of a result) and ``%1`` to ``%9`` aren't known, nor is LIKE with what
 is asked, which check_user refuses. ``domain``, ``result_format`` and ``expansion_limit`` change
@@ -35,7 +36,6 @@ PERCENT = "\0"
 """Stands for ``%%`` while the escapes are looked for."""
 
 TEXT = re.compile(r"'((?:[^'\\]|''|\\.)*)'")
-SELECTED = re.compile(r"(?is)\s*select\s+(distinct\s+)?(.*?)\s+from\s")
 
 
 class MapError(Exception):
@@ -118,7 +118,7 @@ def _email_queries(each: PostfixMap, dialect: str) -> list[str]:
     leaves it out.
     """
     exact = _converted(each, dialect, ":address")
-    if any(escape in each.query for escape in ("%u", "%d")):
+    if "%u" in each.query or "%s" not in each.query:
         return exact
     return [*exact, *_converted(each, dialect, _joined(["'@'", ":domain"], dialect))]
 
@@ -127,7 +127,7 @@ def _converted(each: PostfixMap, dialect: str, key: str) -> list[str]:
     query = _bound(each, dialect, key).strip().rstrip(";")
     if re.search(r"(?i)\blike\b[^)]*?:(address|domain|user)", query):
         raise MapError(f"{each.path}: LIKE with what is asked would read the whole table")
-    return [_returning(each, part, key) for part in _parts(query)]
+    return [_returning(each, part, key, dialect) for part in _parts(query)]
 
 
 def _bound(each: PostfixMap, dialect: str, key: str) -> str:
@@ -160,28 +160,50 @@ def _joined(parts: Sequence[str], dialect: str) -> str:
     return f"CONCAT({', '.join(parts)})" if dialect == "mysql" else f"({' || '.join(parts)})"
 
 
+def _outside(query: str, word: str) -> list[re.Match[str]]:
+    """Where ``word``, a regular expression, stands outside of texts and parentheses."""
+    found, depth = [], 0
+    for token in re.finditer(rf"'(?:[^'\\]|''|\\.)*'|[()]|(?P<word>{word})", query, re.I):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0 and token["word"]:
+            found.append(token)
+    return found
+
+
 def _parts(query: str) -> list[str]:
     """The SELECTs of a UNION."""
-    found, depth, begin = [], 0, 0
-    for token in re.finditer(r"'(?:[^'\\]|''|\\.)*'|[()]|\bunion\b(?:\s+all\b)?", query, re.I):
-        depth += {"(": 1, ")": -1}.get(token[0], 0)
-        if depth == 0 and token[0].lower().startswith("union"):
-            found.append(query[begin : token.start()])
-            begin = token.end()
-    return [*found, query[begin:]]
+    unions = _outside(query, r"\bunion\b(?:\s+(?:all|distinct)\b)?")
+    begins = [0, *(union.end() for union in unions)]
+    ends = [*(union.start() for union in unions), len(query)]
+    return [_bare(query[begin:end]) for begin, end in zip(begins, ends, strict=True)]
 
 
-def _returning(each: PostfixMap, query: str, key: str) -> str:
-    """The same SELECT with what is stored in place of its result."""
-    selected = SELECTED.match(query)
-    if selected is None:
-        raise MapError(f"{each.path}: is no query that selects from a table")
-    column = re.search(rf"([A-Za-z_][\w.]*|`[^`]+`)\s*=\s*{re.escape(key)}(?![\w|])", query)
-    rest = query[selected.end(2) :].strip()
-    if column is not None and len(re.findall(r"(?i)\bselect\b", query)) == 1:
-        return f"SELECT {column[1]} {rest}"
-    result = re.sub(r"(?is)\s+as\s+('[^']*'|\w+)\s*$", "", selected[2])
+def _bare(query: str) -> str:
+    """A SELECT without parentheses around it."""
+    query = query.strip()
+    while query.startswith("(") and query.endswith(")") and not _outside(query, r"\w"):
+        query = query[1:-1].strip()
+    return query
+
+
+SELECT = re.compile(r"(?i)select\s+(distinct\s+)?")
+NAMED = re.compile(r"(?i)\s+as\s+('[^']*'|\"[^\"]*\"|\w+)\s*$")
+TEXT_TYPE = {"mysql": "CHAR", "postgresql": "TEXT", "sqlite": "TEXT"}
+
+
+def _returning(each: PostfixMap, query: str, key: str, dialect: str) -> str:
+    """The same SELECT with what is stored beside its result, which mustn't be empty to Postfix."""
+    begun = SELECT.match(query)
+    if begun is None:
+        raise MapError(f"{each.path}: is no query that selects")
+    tables = _outside(query, r"\bfrom\b")
+    end = tables[0].start() if tables else len(query)
+    result = NAMED.sub("", query[begun.end() : end].strip())
+    column = re.search(rf"([A-Za-z_][\w.]*|`[^`]+`)\s*=\s*{re.escape(key)}(?![\w|])", query[end:])
+    simple = column is not None and len(re.findall(r"(?i)\bselect\b", query)) == 1
+    stored = column[1] if column is not None and simple else key
+    inner = f"{query[: begun.end()]}{stored} AS stored, {result} AS found {query[end:]}".strip()
     return (
-        f"SELECT {key} FROM (SELECT {result} AS found {rest}) AS rows_found "  # noqa: S608 - the site's own query
-        "WHERE found IS NOT NULL AND found <> ''"
+        f"SELECT stored FROM ({inner}) AS rows_found "  # noqa: S608 - the site's own query
+        f"WHERE CAST(found AS {TEXT_TYPE[dialect]}) <> ''"
     )

@@ -1,7 +1,8 @@
 """The configuration: a ``key=value`` file in, :class:`Settings` out, or a :class:`ConfigError`.
 
 Lines as in 2007 (``lines``), values by type (``values``), DBI's ways (``dbi``), every key declared
-once (``settings``), the rules between them (``loader``), what people read of it (``reference``).
+once (``accounts`` and ``settings``, with ``declaring``), the rules between them (``loader``), what
+people read of it (``reference``).
 It doesn't know which doors there are, nor what an address to listen at may be; it opens no
 connection; it reads the configuration and the password file, and nothing else.
 """

@@ -10,9 +10,10 @@ from typing import Any
 
 from check_user.config import lines
 from check_user.config.dbi import parse_database
+from check_user.config.declaring import REQUIRED, Key
 from check_user.config.error import ConfigError
 from check_user.config.lines import Entry
-from check_user.config.settings import KEYS, LATER, REQUIRED, Key, Settings
+from check_user.config.settings import KEYS, LATER, Settings
 from check_user.config.values import Secret, meant
 
 SEARCHED = (Path("/etc/check_user/check_user.conf"), Path("/etc/qpsmtpd/check_user"))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 
-from check_user.config.settings import KEYS, REQUIRED, Key, Settings
+from check_user.config.declaring import REQUIRED, Key
+from check_user.config.settings import KEYS, Settings
 
 _HEAD = """\
 # The configuration

@@ -28,8 +28,9 @@ step  what is stored                                 the answer
 
 At steps 2 and 3 (and 4) several rows may have the same key: one that is busy or full decides, else
 one that is active, and a disabled one only where nothing else is. A disabled row ends the search,
-so that no catch-all takes what was switched off; a disabled catch-all is none. A domain whose row
-is disabled isn't ours, as with the mail server's own maps, even if it also stands for another.
+so that no catch-all takes what was switched off; a disabled or refused catch-all is none, and one
+that is busy or full takes nobody for now. A domain whose row is disabled isn't ours, as with the
+mail server's own maps, even if it also stands for another.
 
 An alias domain is followed once: what its target stands for in turn doesn't count (a chain), and a
 domain that stands for itself is only itself (a loop).
@@ -37,7 +38,7 @@ domain that stands for itself is only itself (a loop).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ from check_user.directory import Presence
 
 
 class State(Enum):
-    """What a row says about its key. RELAY is said of domains alone."""
+    """What a row says about its key. RELAY is said of domains; of an address it is as ACTIVE."""
 
     ACTIVE = "active"
     DISABLED = "disabled"
@@ -123,8 +124,9 @@ def decide(names: Sequence[Address], facts: Facts, asked: Collection[str]) -> Fo
     ``asked`` are the domains (keys) whose rows are among the facts, the addresses' own included.
     """
     domain = names[0].domain.key
-    if not is_ours(facts.get(domain, ())):
-        return Found(Presence.FOREIGN, domain, tuple(facts.get(domain, ())))
+    about = facts.get(domain, ())
+    if not is_ours(about):
+        return Found(Presence.FOREIGN, domain, tuple(about))
     keys = [name.key for name in names]
     found = _look(keys, facts)
     if found is not None:
@@ -137,7 +139,10 @@ def decide(names: Sequence[Address], facts: Facts, asked: Collection[str]) -> Fo
         found = _look(there, facts, target, serves_all=serves_all)
         if found is not None:
             return found
-    return _for_everybody(names, facts, (domain, *targets)) or Found(Presence.UNKNOWN)
+    return _for_everybody(names, facts, (domain, *targets)) or _NOBODY
+
+
+_NOBODY = Found(Presence.UNKNOWN)
 
 
 def is_ours(about: Sequence[Fact]) -> bool:
@@ -153,65 +158,78 @@ def is_ours(about: Sequence[Fact]) -> bool:
     return alias and not disabled
 
 
-NOWHERE: dict[str, bool] = {}
-
-
 def stands_for(domain: str, facts: Facts) -> dict[str, bool]:
     """The domains for which ``domain`` stands, and whether all that is in them serves it too.
 
     So it is where the whole domain goes elsewhere by an alias (``@old -> @new``).
     """
-    if not any(fact.stands_for for fact in (*facts.get(domain, ()), *facts.get(f"@{domain}", ()))):
-        return NOWHERE
-    targets = dict.fromkeys(_targets(facts.get(domain, ())), False)
-    targets |= dict.fromkeys(_targets(facts.get(f"@{domain}", ())), True)
-    return {target: serves_all for target, serves_all in targets.items() if target != domain}
-
-
-def _targets(rows: Sequence[Fact]) -> Iterator[str]:
-    return (fact.stands_for for fact in rows if fact.stands_for and fact.state is _ACTIVE)
+    targets: dict[str, bool] = {}
+    for key, serves_all in ((domain, False), (f"@{domain}", True)):
+        for fact in facts.get(key, ()):
+            if fact.stands_for and fact.state is _ACTIVE and fact.stands_for != domain:
+                targets[fact.stands_for] = serves_all
+    return targets
 
 
 def _look(
     keys: Sequence[str], facts: Facts, through: str = "", *, serves_all: bool = True
 ) -> Found | None:
     """Steps 1 to 3; in an alias domain's target where ``through`` names it."""
-    rows = {key: facts[key] for key in keys if key in facts}
-    if not serves_all:
-        rows = {key: [fact for fact in about if fact.through] for key, about in rows.items()}
-    for key, about in rows.items():
-        refusals = tuple(fact for fact in about if fact.state is _REFUSED)
-        if refusals:
-            return Found(Presence.REFUSED, key, refusals, through)
-    for key, about in rows.items():
-        for state, presence in _RANKS:
-            deciding = tuple(fact for fact in about if fact.state is state)
-            if deciding and presence is not _KNOWN:
-                return Found(presence, key, deciding, through)
-            if deciding and through:
-                return Found(Presence.ALIAS_DOMAIN, key, deciding, through)
-            if deciding:
-                return Found(presence if key == keys[0] else Presence.BASE, key, deciding)
-    return None
+    found = None
+    for key in keys:
+        about = facts.get(key, ())
+        if not serves_all:
+            about = [fact for fact in about if fact.through]
+        if not about:
+            continue
+        state, deciding = _deciding(about)
+        if found is None or state is _REFUSED:
+            presence = _PRESENCES[state]
+            if presence is _KNOWN and (through or key != keys[0]):
+                presence = Presence.ALIAS_DOMAIN if through else Presence.BASE
+            found = Found(presence, key, deciding, through)
+        if state is _REFUSED:
+            return found
+    return found
 
 
-_RANKS = (
-    (State.BUSY, Presence.BUSY),
-    (State.FULL, Presence.FULL),
-    (State.ACTIVE, Presence.KNOWN),
-    (State.DISABLED, Presence.DISABLED),
-)
+def _deciding(about: Sequence[Fact]) -> tuple[State, tuple[Fact, ...]]:
+    """Which of a key's rows decide, and their state."""
+    state = _RANKS[min([_RANKS.index(fact.state) for fact in about])]
+    return state, tuple([fact for fact in about if fact.state is state])
+
+
+_PRESENCES = {
+    State.REFUSED: Presence.REFUSED,
+    State.BUSY: Presence.BUSY,
+    State.FULL: Presence.FULL,
+    State.ACTIVE: Presence.KNOWN,
+    State.RELAY: Presence.KNOWN,
+    State.DISABLED: Presence.DISABLED,
+}
+_RANKS = tuple(_PRESENCES)
+"""The states of a key's rows, that which decides before others first."""
+TAKING_NOBODY = (State.DISABLED, State.REFUSED)
+"""The states in which a catch-all is none."""
 
 
 def _for_everybody(names: Sequence[Address], facts: Facts, domains: Sequence[str]) -> Found | None:
     """Steps 5 and 6: the domain's own first, then those of the domains for which it stands."""
     for domain in domains:
         through = domain if domain != domains[0] else ""
-        for fact in facts.get(f"@{domain}", ()):
-            if fact.stands_for or fact.state is not State.ACTIVE or (through and not fact.through):
-                continue
-            if not fact.pattern or any(is_like(name.local, fact.pattern) for name in names):
-                return Found(Presence.CATCH_ALL, f"@{domain}", (fact,), through)
+        taking = [
+            fact
+            for fact in facts.get(f"@{domain}", ())
+            if fact.state not in TAKING_NOBODY
+            and not fact.stands_for
+            and (fact.through or not through)
+            and (not fact.pattern or any(is_like(name.local, fact.pattern) for name in names))
+        ]
+        if taking:
+            state, deciding = _deciding(taking)
+            presence = _PRESENCES[state]
+            presence = Presence.CATCH_ALL if presence is _KNOWN else presence
+            return Found(presence, f"@{domain}", deciding, through)
     for domain in domains:
         through = domain if domain != domains[0] else ""
         relays = tuple(f for f in facts.get(domain, ()) if f.state is State.RELAY)

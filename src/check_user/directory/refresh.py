@@ -8,8 +8,8 @@ A mass change is a fault until somebody confirms it (rule V7): a listing without
 domain, without a fifth of the users or without a domain that was there is refused, whatever the
 database meant by it. The old generation stays, and grows older; ``accept_loss`` takes the new one.
 
-Rounds begin ``every`` seconds, but listing takes a twentieth of the time at most. After a failure
-the next one comes within RETRY seconds, as far as that allows.
+Rounds begin ``every`` seconds, but listing takes a twentieth of the time at most (:class:`Pace`).
+After a failure the next one comes within RETRY seconds, as far as that allows.
 
 Between rounds, the recipients that the database knew and the replica didn't (:meth:`Feeder.note`)
 are written beside the generation.
@@ -57,6 +57,9 @@ STEP = 1.0
 RETRY = 5.0
 """Seconds after which a round that failed is tried again."""
 
+MOST_DOUBLED = 10
+"""Doublings of RETRY: more than an hour."""
+
 GATHER = 1.0
 """Seconds for which noted recipients are gathered before they are written."""
 
@@ -103,6 +106,28 @@ class Round:
         return f"generation {meta.number}: {'; '.join(parts)}; listed in {self.seconds:.1f} s"
 
 
+class Pace:
+    """How long to rest after a round, so that listing takes a twentieth of the time at most.
+
+    What a frozen database costs in time isn't work, and mustn't keep us from it for minutes once it
+    answers again. So to wait in vain for a connection doesn't count; after other failures the rest
+    begins with RETRY seconds and doubles each time; and a round that took more than twice as long
+    as the one before counts as twice as long: a second one in a row counts in full.
+    """
+
+    def __init__(self) -> None:
+        self._usual = float("inf")
+        self._failures = 0
+
+    def rest(self, took: float, opening: float, *, done: bool) -> float:
+        """Seconds after a round that took so long, of these ``opening`` until it had a listing."""
+        if done:
+            counted, self._usual, self._failures = min(took, 2 * self._usual), took, 0
+            return counted * (SHARE - 1)
+        self._failures = min(self._failures + 1, MOST_DOUBLED)
+        return min((took - opening) * (SHARE - 1), RETRY * 2.0 ** (self._failures - 1))
+
+
 class Feeder:
     """Keeps the replica at ``path`` fresh from what ``open_listing`` gives.
 
@@ -130,6 +155,7 @@ class Feeder:
         self._noted: dict[str, float] = {}
         self._wanted = asyncio.Event()
         self._last_trouble = ""
+        self._opening = 0.0
 
     async def run(self) -> None:
         """Write what is noted for ever, and do the rounds as soon as nobody else does."""
@@ -197,11 +223,13 @@ class Feeder:
 
     async def _go_round(self) -> None:
         await self._wait(await self._in_thread(self._until_due))
+        pace = Pace()
         while True:
             begun = self._clock.seconds()
+            self._opening = 0.0
             done = await self._try()
             took = self._clock.seconds() - begun
-            rest = took * (SHARE - 1)
+            rest = pace.rest(took, self._opening, done=done)
             await asyncio.sleep(rest)
             await self._wait((self._every if done else min(self._every, RETRY)) - took - rest)
 
@@ -243,7 +271,11 @@ class Feeder:
     async def _fill(
         self, draft: Draft, before: Meta | None, listed: Stamp, progress: Progress | None
     ) -> Meta:
-        listing = await self._open_listing()
+        begun = self._clock.seconds()
+        try:
+            listing = await self._open_listing()
+        finally:
+            self._opening = self._clock.seconds() - begun
         try:
             async with aclosing(listing.domains()) as batches:
                 async for entries in batches:

@@ -91,7 +91,7 @@ class Telemetry:
         now = time()
         if journal.level is _DEBUG and said.action is _DECLINED:
             journal.put(Said(now, _DEBUG, said.text))
-        journal.put(
+        journal.take(
             Decided(
                 now,
                 door,

@@ -51,6 +51,8 @@ class Journal:
         self._told = 0  # and what a line has said of both
         self._torn = False
         self._ready = threading.Event()
+        self._is_ready = False
+        """What ``_ready`` says, where it costs nothing; cleared before the queue is looked at."""
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -62,13 +64,17 @@ class Journal:
 
     def put(self, record: Record) -> None:
         """Take a record. Never waits and never fails; from one thread only (the event loop's)."""
-        if record.level < self.level:
-            return
+        if record.level >= self.level:
+            self.take(record)
+
+    def take(self, record: Record) -> None:
+        """As :meth:`put`, of whatever level."""
         if len(self._queue) >= QUEUED:
             self._refused += 1
             return
         self._queue.append(record)
-        if not self._ready.is_set():
+        if not self._is_ready:
+            self._is_ready = True
             self._ready.set()
 
     def say(self, level: Level, message: str) -> None:
@@ -86,13 +92,22 @@ class Journal:
             self._ready.wait()
             self._closed.wait(GATHER)
             self._ready.clear()
+            self._is_ready = False
             self._drain()
         self._drain()  # what came between the last look and the end
 
     def _drain(self) -> None:
-        """Write until nothing is queued and nothing is owed; after ``close`` try only once."""
+        """Write what is queued and what is owed; after ``close`` try only once.
+
+        What comes in the meantime is gathered for the next time. Else, while the event loop goes on
+        logging, this thread would write line by line and dispute the interpreter with it.
+        """
         while self._queue or self.dropped > self._told:
-            if not self._write_batch() and self._closed.wait(RETRY):
+            is_last = len(self._queue) <= BATCH
+            if self._write_batch():
+                if is_last:
+                    return
+            elif self._closed.wait(RETRY):
                 return
 
     def _write_batch(self) -> bool:

@@ -11,7 +11,7 @@ import pytest
 
 from check_user.directory import Unavailable
 from check_user.directory.listing import Listing
-from check_user.directory.refresh import SHARE, Feeder, Refused
+from check_user.directory.refresh import RETRY, SHARE, Feeder, Pace, Refused
 from check_user.directory.replica import Clock, Lock, Unusable, open_generation, peek, read_since
 from check_user.directory.replica.trust import beside
 from tests.directory.asking import eventually
@@ -214,6 +214,23 @@ async def test_no_more_than_a_twentieth(tmp_path: Path) -> None:
     pauses = await rounds(Timed(Kept(tmp_path, every=0.1), 0.05), 3.5)
     assert pauses
     assert all(pause >= 0.05 * SHARE for pause in pauses)
+
+
+@pytest.mark.fault("RP21", "RP29")
+def test_a_frozen_database_is_listed_soon_after() -> None:
+    """What a frozen database costs in time doesn't count as listing: a round that couldn't begin is
+    tried again within RETRY seconds, one that broke off too, and one that stood still once is no
+    reason to rest for long. But one that is slow each time, or breaks off each time, gets its
+    twentieth and no more."""
+    pace = Pace()
+    assert pace.rest(1, 0.5, done=True) == 1 * (SHARE - 1)
+    assert pace.rest(30, 30, done=False) == 0
+    assert pace.rest(30, 1, done=False) <= 2 * RETRY
+    assert pace.rest(30, 0, done=True) == 2 * (SHARE - 1)
+    assert pace.rest(30, 0, done=True) == 30 * (SHARE - 1)
+    assert pace.rest(30, 1, done=False) == RETRY
+    rests = [pace.rest(30, 1, done=False) for _ in range(2000)]
+    assert rests[-1] == 29 * (SHARE - 1)
 
 
 async def test_every_so_often(tmp_path: Path) -> None:

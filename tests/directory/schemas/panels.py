@@ -21,7 +21,12 @@ from tests.directory.schemas.world import (
     RELAY,
     TIMED,
     Alias,
+    Mailbox,
 )
+
+OF_ANOTHER_SERVER = Mailbox("other", "example.org")
+COPIED = Mailbox("copied", "example.org")
+"""Nothing is delivered there, but sent on."""
 
 
 def modoboa(filling: Filling) -> None:
@@ -113,11 +118,13 @@ def ispconfig(filling: Filling) -> None:
     filling.table(
         "mail_user",
         "mailuser_id int PRIMARY KEY, server_id int NOT NULL, email varchar(255) NOT NULL, "
-        f"postfix {flag}, disabledeliver {flag}, KEY server_id (server_id, email)",
+        f"login varchar(255) NOT NULL, cc text NOT NULL, postfix {flag}, disabledeliver {flag}, "
+        "KEY server_id (server_id, email)",
         [
             {"mailuser_id": i, "server_id": 2 if m.local == "other" else 1, "email": m.address,
-             "postfix": "y", "disabledeliver": word(yes=not m.enabled)}
-            for i, m in enumerate((*ALL_MAILBOXES, MAILBOXES[0]._replace(local="other")), 1)
+             "login": m.address, "cc": "anna@example.org" if m.local == "copied" else "",
+             "postfix": "y", "disabledeliver": word(yes=not m.enabled or m.local == "copied")}
+            for i, m in enumerate((*ALL_MAILBOXES, OF_ANOTHER_SERVER, COPIED), 1)
         ],
         "CHARACTER SET utf8",
     )  # fmt: skip

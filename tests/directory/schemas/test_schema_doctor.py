@@ -43,7 +43,16 @@ async def test_what_does_not_fit_together(backend: Backend) -> None:
     assert said(findings, "aliases to nobody").startswith(
         "1 (nobody-home@example.org -> missing@example.org)"
     )
+    backend.execute(
+        "INSERT INTO alias (address, goto, active) VALUES "
+        "('pair@example.org', 'missing@example.org, gone.too@example.org', true), "
+        "('half@example.org', 'missing@example.org, anna@example.org', true)"
+    )
+    findings = await examined("postfixadmin", backend)
+    assert "pair@example.org -> missing@example.org, gone.too" in said(findings, "to nobody")
+    assert "half" not in said(findings, "aliases to nobody")
     backend.execute("DELETE FROM alias WHERE address IN ('nobody-home@example.org', 'x')")
+    backend.execute("DELETE FROM alias WHERE address = 'pair@example.org'")
     backend.execute("DELETE FROM alias_domain WHERE alias_domain IN ('chain.example', 'x')")
     backend.execute("DELETE FROM alias_domain WHERE alias_domain = 'nowhere.example'")
     backend.execute("DELETE FROM alias WHERE address = '@catchall.example'")

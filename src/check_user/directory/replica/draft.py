@@ -23,6 +23,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from urllib.parse import quote
 
@@ -39,7 +40,7 @@ from check_user.directory.replica.schema import (
 )
 from check_user.directory.replica.trust import Unusable, beside, give_to_owner, inspect
 
-CACHE = 8192
+CACHE = 2048
 """KiB of memory for sorting and for pages; more makes it no faster."""
 
 FIRST_MODE = 0o640
@@ -56,6 +57,10 @@ PREPARE = (
     "CREATE TABLE staged.recipients (key TEXT, word TEXT)",
     "CREATE TABLE staged.domains (key TEXT, word TEXT)",
 )
+AT_A_TIME = 250
+"""Rows of a statement that stages them: a third of the time of one a row, and the interpreter is
+left and wanted back once, not for each row, which is slow beside a busy event loop."""
+
 STAGE_RECIPIENTS = "INSERT INTO staged.recipients VALUES (?, ?)"
 STAGE_DOMAINS = "INSERT INTO staged.domains VALUES (?, ?)"
 SORT = (
@@ -237,8 +242,13 @@ class Draft:
         return connection
 
     def _stage(self, statement: str, entries: Sequence[Entry]) -> None:
+        many = statement + ", (?, ?)" * (AT_A_TIME - 1)
+        whole = len(entries) - len(entries) % AT_A_TIME
         try:
-            self._connection.executemany(statement, entries)
+            for begin in range(0, whole, AT_A_TIME):
+                rows = entries[begin : begin + AT_A_TIME]
+                self._connection.execute(many, list(chain.from_iterable(rows)))
+            self._connection.executemany(statement, entries[whole:])
         except sqlite3.Error as error:
             raise Trouble(f"{self._staged}: {error}") from None
 

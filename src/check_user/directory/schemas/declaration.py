@@ -193,7 +193,10 @@ class Filled:
 
 @dataclass(frozen=True, slots=True)
 class Either:
-    """One of the tests holds."""
+    """One of the tests holds; those whose columns an older version lacks are left out.
+
+    With ``optional`` all of it is, if one of the columns is missing.
+    """
 
     tests: tuple[Condition, ...]
     optional: bool = False

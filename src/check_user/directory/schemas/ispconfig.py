@@ -2,7 +2,8 @@
 
 One database serves several servers, and every row says which: the site's ``server_id``. Aliases,
 forwards, catch-alls (``@example.org``) and alias domains (``@old`` that goes to ``@new``) are rows
-of ``mail_forwarding``. ``disabledeliver`` is an inverse flag. ``mail_access`` refuses recipients.
+of ``mail_forwarding``. ``disabledeliver`` is an inverse flag: such a mailbox takes mail only where
+it has a copy sent on (``cc``). ``mail_access`` refuses recipients.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from check_user.directory.schemas.declaration import (
     CatchAll,
     Constant,
     Domains,
+    Either,
+    Filled,
     Is,
     IsNot,
     Schema,
@@ -30,7 +33,10 @@ ISPCONFIG = Schema(
             table="mail_user",
             address=("email",),
             where=_HERE,
-            enabled=(Is("postfix"), IsNot("disabledeliver", optional=True)),
+            enabled=(
+                Is("postfix"),
+                Either((IsNot("disabledeliver"), Filled("cc")), optional=True),
+            ),
         ),
         Addresses(
             name="forwarding",

@@ -157,6 +157,7 @@ def connect_arguments(options: SqlOptions, endpoint: Endpoint) -> dict[str, Any]
                 # Planning costs more than looking up, and every lookup's plan is the same.
                 "plan_cache_mode": "force_generic_plan",
                 "statement_timeout": str(limit),
+                "DateStyle": "ISO",  # expiry times are read as text
             }
             # Every lookup is prepared once a connection, however long its text, and stays so.
             keep = {"max_cached_statement_lifetime": 0, "max_cacheable_statement_size": 0}

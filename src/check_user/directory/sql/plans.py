@@ -20,17 +20,18 @@ async def uses_index(session: Session, template: Template, probe: Slot = ()) -> 
 
     On a small table PostgreSQL takes no index, so it is asked as if reading tables were dear.
     """
+    slots = [probe] if probe else []
     match session.dialect.name:
         case "mysql" | "mariadb":
-            rows = await explain(session, "EXPLAIN", template, probe)
+            rows = await explain(session, "EXPLAIN", template, slots)
             return all(row.possible_keys or row.type in (None, "const", "system") for row in rows)
         case "postgresql":
             await session.run(Connection.execute, text("SET enable_seqscan = off"))
-            rows = await explain(session, "EXPLAIN", template, probe)
+            rows = await explain(session, "EXPLAIN", template, slots)
             await session.run(Connection.execute, text("RESET enable_seqscan"))
             return _searches([str(row[0]) for row in rows])
         case "sqlite":
-            rows = await explain(session, "EXPLAIN QUERY PLAN", template, probe)
+            rows = await explain(session, "EXPLAIN QUERY PLAN", template, slots)
             return not any(
                 row.detail.startswith("SCAN ") and "CONSTANT" not in row.detail for row in rows
             )
@@ -49,12 +50,14 @@ def _searches(plan: Sequence[str]) -> bool:
 
 
 async def explain(
-    session: Session, word: str, template: Template, probe: Slot = ()
+    session: Session, word: str, template: Template, slots: Sequence[Slot] = ()
 ) -> Sequence[Any]:
-    """The database's plan for a lookup of one slot."""
-    statement = template.statement(1)
-    places = sum(name.startswith("s0_") for name in statement.compile().params)
-    _, values = parameters([probe or ("postmaster", PROBE)[-places:]])
+    """The database's plan for a lookup of these slots; of a probe where there are none."""
+    size, values = parameters(slots) if slots else (1, {})
+    statement = template.statement(size)
+    if not slots:
+        places = sum(name.startswith("s0_") for name in statement.compile().params)
+        _, values = parameters([("postmaster", PROBE)[-places:]])
     compiled = compile_for(session.dialect, statement)
     return await session.run(_fetch, f"{word} {compiled.text}", compiled.bind(values))
 

@@ -106,13 +106,18 @@ class Pool:
                 raise Misconfigured(f"the database refuses us: {error}") from error
             raise
 
-    async def ask(self, template: Template, key: str, slots: tuple[Slot, ...]) -> Answer:
-        """Ask one question. Raises Unavailable; a cancelled question is forgotten."""
+    async def ask(
+        self, template: Template, key: str, slots: tuple[Slot, ...], *, is_ascii: bool = False
+    ) -> Answer:
+        """Ask one question. Raises Unavailable; a cancelled question is forgotten.
+
+        ``is_ascii`` says that all values are; otherwise they are looked at.
+        """
         if self._broken:
             raise Unavailable(self._broken)
         if len(self._queue) >= WAITING:
             raise Unavailable(f"overloaded: {WAITING} lookups wait for the database")
-        plain = all(value.isascii() for slot in slots for value in slot)
+        plain = is_ascii or all(value.isascii() for slot in slots for value in slot)
         question = Question(template, key, slots, self._loop.create_future(), plain)
         self._queue.append(question)
         self._pump_soon()

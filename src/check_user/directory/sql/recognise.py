@@ -160,8 +160,7 @@ async def _samples(
 
 def _active(branch: Branch, rows: Sequence[Row]) -> Iterator[str]:
     for row in rows:
-        key = branch.reader.key_of(row, ())
-        fact = branch.reader.fact(row, key, time.time()) if key else None
+        key, fact = branch.reader.read(row, time.time())
         if key and fact and fact.state is State.ACTIVE and not key.startswith("@"):
             yield key
 

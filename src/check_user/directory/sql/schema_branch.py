@@ -1,6 +1,6 @@
 """One source's SELECT::
 
-    SELECT 1, CAST(alias.address AS ...), NULL, CAST(alias.active AS ...), CASE ... alias.goto END
+    SELECT 1, CAST(alias.address AS ...), CAST(alias.active AS ...), CASE ... alias.goto END
     FROM alias WHERE alias.address IN (?, ?, ...)
 
 All is cast to text, so that types and collations of different tables don't meet in one column of
@@ -9,6 +9,7 @@ the statement in which the sources are united.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -80,11 +81,16 @@ class Branch:
     reader: Reader = field(init=False)
 
     def __post_init__(self) -> None:
-        self.reader = Reader(self.bound)
+        self.reader = Reader(self.bound, self._keys)
+
+    @property
+    def _keys(self) -> int:
+        """How many columns of a row are for keys: two where some source has two."""
+        return 2 if Part.LOCAL in self.slots.place else 1
 
     @property
     def width(self) -> int:
-        """How many columns its rows have beside the number and the keys; many have two more."""
+        """How many columns its rows have beside the number and the keys."""
         return len(self.reader.cells) + (self.many and bool(self.reader.target))
 
     @property
@@ -168,9 +174,22 @@ class Branch:
                 groups.pop()
                 cells += [func.min(column, type_=Text()), func.max(column, type_=Text())]
         head = [cast(key, Text) for key in shown]
-        head += [cast(null(), Text)] * (2 - len(head))
+        head += [cast(null(), Text)] * (self._keys - len(head))
         statement = select(*self._labelled([*head, *cells], width)).select_from(self.bound.origin)
-        return statement.where(condition, *self.bound.where).group_by(*groups)
+        return statement.where(condition, *self._elsewhere, *self.bound.where).group_by(*groups)
+
+    @property
+    def _elsewhere(self) -> list[ColumnElement[bool]]:
+        """Leave out what leads to itself, octet for octet: it says nothing, and is in many tables.
+
+        Whether another spelling of it is meant is the reader's to tell.
+        """
+        source = self.bound.source
+        if not (isinstance(source, Addresses) and source.goes_to and len(self.bound.keys) == 1):
+            return []
+        target = self.bound.columns[source.goes_to]
+        sides = (octets(each, self.dialect) for each in (target, self.bound.keys[0]))
+        return [or_(target.is_(None), operator.ne(*sides))]
 
     def _first_of_domain(self, slot: int, width: int) -> Select[Any]:
         """One row of a domain that may have a million, or NULL."""
@@ -194,7 +213,7 @@ class Branch:
 
     def _labelled(self, cells: Sequence[ColumnElement[Any]], width: int) -> list[Any]:
         """The number of the source, these cells, and NULL in the rest of a row."""
-        rest = [cast(null(), Text)] * (2 + width - len(cells))
+        rest = [cast(null(), Text)] * (self._keys + width - len(cells))
         number: ColumnElement[Any] = literal_column(str(self.number)).label("n")
         return [number, *(c.label(f"c{i}") for i, c in enumerate([*cells, *rest]))]
 

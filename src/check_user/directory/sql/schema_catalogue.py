@@ -29,6 +29,7 @@ from check_user.directory import Misconfigured
 from check_user.directory.schemas import Schema
 from check_user.directory.schemas.declaration import (
     Addresses,
+    Cell,
     Condition,
     Constant,
     Domains,
@@ -114,7 +115,7 @@ def _absent(source: Source, found: Mapping[str, Types]) -> str:
         return f"there is no table '{source.table}'"
     needed = [*key_names(source), *(name for name, _ in source.where)]
     needed += [target_name(source)] if target_name(source) else []
-    needed += [cell.column for test in _tests(source) if not test.optional for cell in test.cells]
+    needed += [cell.column for test in tests_of(source) for cell in _needed_cells(test)]
     for name in needed:
         prefix, _, column = name.rpartition(".")
         if not _has(found[tables[prefix]], column):
@@ -122,7 +123,17 @@ def _absent(source: Source, found: Mapping[str, Types]) -> str:
     return ""
 
 
-def _tests(source: Source) -> tuple[Condition, ...]:
+def _needed_cells(test: Condition) -> list[Cell]:
+    """What a test looks at in every version of the product."""
+    if test.optional:
+        return []
+    if isinstance(test, Either):
+        return [cell for each in test.tests for cell in _needed_cells(each)]
+    return [*test.cells]
+
+
+def tests_of(source: Source) -> tuple[Condition, ...]:
+    """All tests that are made on a source's rows."""
     tests = [*source.only, *source.enabled]
     if isinstance(source, Addresses):
         tests += [*(source.catch_all_enabled or ()), *([source.refused] if source.refused else [])]
@@ -223,7 +234,7 @@ def _pruned(tests: tuple[Condition, ...], columns: Collection[str]) -> tuple[Con
     names = {column.lower() for column in columns}
     kept: list[Condition] = []
     for test in tests:
-        if isinstance(test, Either):
+        if isinstance(test, Either) and not test.optional:
             kept.append(replace(test, tests=_pruned(test.tests, columns)))
         elif not test.optional or all(cell.column.lower() in names for cell in test.cells):
             kept.append(test)

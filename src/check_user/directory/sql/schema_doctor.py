@@ -214,19 +214,26 @@ def _catch_alls(facts: Facts) -> list[Finding]:
 
 
 def _dangling(domains: Facts, recipients: Facts) -> list[Finding]:
-    dangling = []
-    for key, about in recipients.items():
-        for fact in about:
-            target = parse(fact.goes_to) if fact.goes_to and fact.state is State.ACTIVE else None
-            if not isinstance(target, Address) or target.key in recipients:
-                continue
-            domain = target.domain.key
-            plain = is_ours(domains.get(domain, ())) and not stands_for(domain, domains)
-            relayed = any(f.state is State.RELAY for f in domains.get(domain, ()))
-            if plain and not relayed and f"@{domain}" not in domains:
-                dangling.append(f"{key} -> {target.key}")
+    def is_nobody(text: str) -> bool:
+        """Whether it is an address of ours, and nothing takes its mail."""
+        target = parse(text.strip())
+        if not isinstance(target, Address) or target.key in recipients:
+            return False
+        domain = target.domain.key
+        plain = is_ours(domains.get(domain, ())) and not stands_for(domain, domains)
+        relayed = any(f.state is State.RELAY for f in domains.get(domain, ()))
+        return plain and not relayed and f"@{domain}" not in domains
+
+    dangling = [
+        f"{key} -> {fact.goes_to}"
+        for key, about in recipients.items()
+        for fact in about
+        if fact.goes_to
+        and fact.state is State.ACTIVE
+        and all(map(is_nobody, filter(str.strip, fact.goes_to.split(","))))
+    ]
     if not dangling:
-        return [Finding(Level.OK, "aliases", "none of one destination leads to nobody")]
+        return [Finding(Level.OK, "aliases", "none leads to nobody")]
     message = f"{_some(dangling)}: mail to them is taken, and bounces"
     advice = "remove them; or check_alias_targets=yes"
     return [Finding(Level.WARNING, "aliases to nobody", message, advice)]

@@ -20,7 +20,7 @@ from sqlalchemy import func, select
 
 from check_user.directory import Presence
 from check_user.directory.listing import ASK, Batches, Entry
-from check_user.directory.order import Fact, State, is_ours, stands_for
+from check_user.directory.order import TAKING_NOBODY, Fact, State, is_ours, stands_for
 from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.schema_branch import Branch, slots_of
 from check_user.directory.sql.schema_catalogue import Bound
@@ -132,8 +132,9 @@ class SchemaListing(Streaming):
         for domain, about in facts.items():
             if domain.startswith("@") or not is_ours(about):
                 continue
-            everybody = [f for f in facts.get(f"@{domain}", ()) if f.state is State.ACTIVE]
-            if stands_for(domain, facts) or any(fact.pattern for fact in everybody):
+            everybody = [f for f in facts.get(f"@{domain}", ()) if f.state not in TAKING_NOBODY]
+            unsure = any(fact.pattern or fact.state is not State.ACTIVE for fact in everybody)
+            if stands_for(domain, facts) or unsure:
                 yield domain, ASK
             elif everybody:
                 yield domain, ASK if self._extensions else Presence.CATCH_ALL.value
@@ -150,9 +151,8 @@ class SchemaListing(Streaming):
     def _facts(self, branch: Branch, rows: Sequence[Row]) -> Iterator[tuple[str, Fact]]:
         now = time.time()
         for row in rows:
-            key = branch.reader.key_of(row, ())
+            key, fact = branch.reader.read(row, now)
             if key is not None:
-                fact = branch.reader.fact(row, key, now)
                 if fact is not None:
                     yield key, fact
             elif row[1] is not None:

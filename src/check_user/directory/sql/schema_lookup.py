@@ -16,7 +16,7 @@ What the rows mean is decided in :mod:`check_user.directory.order`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from check_user.address import Address, Domain, parse, parse_domain
@@ -52,6 +52,9 @@ MOST_TARGETS = 20
 class Looks:
     """The statements: all sources (or two, asked at the same time); all domains; and what is left
     for a second, folded look.
+
+    ``is_case_blind`` says that the first look finds what is stored in whatever case; ``is_mixed``
+    that some of its sources are compared folded, and others aren't.
     """
 
     first: Template
@@ -61,6 +64,7 @@ class Looks:
     folded_domains: Template | None
     slots: Slots
     is_case_blind: bool
+    is_mixed: bool = False
 
     @property
     def templates(self) -> tuple[Template, ...]:
@@ -135,7 +139,8 @@ class SchemaDirectory:
 
     async def _search(self, address: Address, trace: Trace | None) -> tuple[Found, Facts]:
         looks, domain = self._looks, address.domain
-        names = (address, *address.without_extension(self._delimiters(domain)))
+        delimiters = self._delimiters(domain)
+        names = (address, *address.without_extension(delimiters)) if delimiters else (address,)
         guess = self._targets.get(domain.key, "")
         facts = await self._rows(looks.first, names, guess, trace, folded=False)
         if looks.folded_domains is not None:
@@ -143,10 +148,12 @@ class SchemaDirectory:
         found = decide(names, facts, (domain.key, guess))
         if found.follow:
             found, facts = await self._follow(looks.first, names, facts, guess, trace)
-        if looks.folded is None or found.presence is Presence.FOREIGN or found.key == address.key:
+        if looks.folded is None or found.presence is Presence.FOREIGN:
             return found, facts
+        if found.key == address.key and found.presence is not Presence.DISABLED:
+            return found, facts  # else another spelling of it may be active
         more = await self._rows(looks.folded, names, found.through, trace, folded=True)
-        facts = merged([Answer(found=True, facts=facts), Answer(found=True, facts=more)]).facts
+        facts = _together(facts, more)
         return await self._follow(looks.folded, names, facts, found.through, trace)
 
     async def _follow(
@@ -168,8 +175,14 @@ class SchemaDirectory:
             asked.add(found.follow)
             if len(self._targets) < REMEMBERED:
                 self._targets[domain] = found.follow
-            there = await self._rows(template, names, found.follow, trace, folded=folded)
-            facts = merged([Answer(found=True, facts=facts), Answer(found=True, facts=there)]).facts
+            facts = _together(
+                facts, await self._rows(template, names, found.follow, trace, folded=folded)
+            )
+            if folded:  # which asks no source that has an index on its folded form
+                first = self._looks.first
+                facts = _together(
+                    facts, await self._rows(first, names, found.follow, trace, folded=False)
+                )
 
     async def _with_domain(self, domain: Domain, facts: Facts, trace: Trace | None) -> Facts:
         """Look a domain that wasn't found once more, folded, where that may find it."""
@@ -190,24 +203,24 @@ class SchemaDirectory:
         folded: bool,
     ) -> Facts:
         """What is stored about the names, and about the same ones in ``target``."""
-        there = (_in_domain(name, target) for name in names) if target else ()
-        wanted = [*names, *(name for name in there if name is not None)]
-        slots = self._slots(wanted, folded=folded)
+        slots = self._slots(names, target, folded=folded)
         beside = self._looks.beside
         if beside is None:
             return (await self._ask(template, names[0].key, slots, trace)).facts
         asked = (self._ask(each, names[0].key, slots, trace) for each in (template, beside))
         return merged(await asyncio.gather(*asked)).facts
 
-    def _slots(self, names: Iterable[Address], *, folded: bool) -> tuple[Slot, ...]:
-        of, blind = self._looks.slots.of, folded or self._looks.is_case_blind
-        return tuple(
-            [
-                of(local, domain)
-                for name in names
-                for local, domain in (name.folded_spellings if blind else name.spellings)
-            ]
-        )
+    def _slots(self, names: Sequence[Address], target: str, *, folded: bool) -> tuple[Slot, ...]:
+        of, looks = self._looks.slots.of, self._looks
+        if target:
+            there = (_in_domain(name, target) for name in names)
+            names = [*names, *(name for name in there if name is not None)]
+        if folded or looks.is_case_blind:
+            return tuple([of(*each) for name in names for each in name.folded_spellings])
+        if not looks.is_mixed:
+            return tuple([of(*each) for name in names for each in name.spellings])
+        both = ((*name.spellings, *name.folded_spellings) for name in names)
+        return tuple([of(*each) for pairs in both for each in dict.fromkeys(pairs)])
 
     def _delimiters(self, domain: Domain) -> str:
         return self._rules.delimiters_at.get(domain.key, self._rules.delimiters)
@@ -272,6 +285,10 @@ class SchemaDirectory:
                     f"the database takes '{stray}' for '{key}' or its domain: its collation is "
                     "looser than addresses are; it isn't taken as a match"
                 )
+
+
+def _together(facts: Facts, more: Facts) -> Facts:
+    return merged([Answer(found=True, facts=facts), Answer(found=True, facts=more)]).facts
 
 
 def _in_domain(name: Address, domain: str) -> Address | None:

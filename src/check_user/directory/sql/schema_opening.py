@@ -50,6 +50,7 @@ async def read_schema(session: Session, schema: Schema, options: SqlOptions) -> 
         folded_domains=asks("domain folded", later_of_domains),
         slots=slots,
         is_case_blind=not later,
+        is_mixed=bool(later) and any(folded for _, folded in first),
     )
 
 

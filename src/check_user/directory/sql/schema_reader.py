@@ -1,13 +1,13 @@
 """What a schema's rows say: from a row of a source to a key and a fact about it.
 
-A row is the source's number, the stored address (or local part and domain; else NULL), and the
-cells that the source's conditions look at, all as text. What was judged once is remembered where
-the time isn't part of it: flags have few values, and a busy domain's row comes with every lookup.
+A row is the source's number, the stored address (or local part and domain), and the cells that the
+source's conditions look at, all as text. What was judged once is remembered where the time isn't
+part of it: flags have few values, and a busy domain's row comes with every lookup.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from check_user.address import canonical, canonical_domain, canonical_pair
@@ -22,24 +22,25 @@ from check_user.directory.schemas.declaration import (
     Form,
     Future,
 )
-from check_user.directory.sql.schema_catalogue import Bound
+from check_user.directory.sql.schema_catalogue import Bound, tests_of
 from check_user.directory.sql.templates import Row, as_text
 
-FIRST_CELL = 3
-"""Where in a row the cells begin."""
-
 REMEMBERED = 1000
-"""Judgements of one kind that are remembered."""
+"""Rows, and judgements of one source, that are remembered."""
 
-Judge = Callable[[Row, float], bool]
+Judge = Callable[[Sequence[Any], float], bool]
+Said = tuple[str | None, Fact | None]
+"""A row's key, None where it has none, and what it says about it, None where that is nothing."""
 
 
 class Reader:
-    """Reads the rows of one source. ``cells`` are what its rows must bring along; ``target`` is the
-    place of what they lead to, 0 if nothing.
+    """Reads the rows of one source, which begin with a number and ``keys`` columns for the address.
+
+    ``cells`` are what its rows must bring along; ``target`` is the place of what they lead to, 0 if
+    nothing.
     """
 
-    def __init__(self, bound: Bound) -> None:
+    def __init__(self, bound: Bound, keys: int) -> None:
         self.bound = bound
         source = bound.source
         cells: list[Cell] = []
@@ -58,19 +59,53 @@ class Reader:
             if source.relay is not None:
                 self._special = _judge((source.relay,), cells)
             target = source.stands_for
-        self.target = FIRST_CELL + len(cells) if target else 0
+        self._first = 1 + keys
+        self._end = self._first + len(cells)
+        self.target = self._end if target else 0
         self.cells = (*cells, *([Cell(target, Form.SHORT)] if target else []))
+        self._is_timeless = not any(map(_knows_time, tests_of(source)))
+        self._is_pair = len(bound.keys) == 2
+        self._states: dict[tuple[Any, ...], State | None] = {}
+        self._rows: dict[Row, Said] = {}
 
-    def key_of(self, row: Row, wanted: Collection[str]) -> str | None:
-        """The key of a row, None where it has none."""
+    def read(self, row: Row, now: float, keys: Collection[str] = ()) -> Said:
+        """The key of a row and the fact about it at the time ``now``.
+
+        ``keys`` are some that were asked for: a text which is one is its own canonical form.
+        """
+        if not (isinstance(self.bound.source, Domains) and self._is_timeless):
+            return self._read(row, now, keys)
+        said = self._rows.get(row)
+        if said is None:
+            said = self._read(row, now, keys)
+            if len(self._rows) < REMEMBERED:
+                self._rows[row] = said
+        return said
+
+    def _read(self, row: Row, now: float, keys: Collection[str]) -> Said:
+        key = self._key(row, keys)
+        if key is None:
+            return None, None
+        source = self.bound.source
+        state = self._state(row, now, for_all=key[0] == "@")
+        if state is None:
+            return key, None
+        if isinstance(source, Domains):
+            return key, self._domain_fact(source, row, key, state)
+        return key, self._address_fact(source, row, key, state)
+
+    # Whose row it is
+
+    def _key(self, row: Row, keys: Collection[str]) -> str | None:
         source, first = self.bound.source, row[1]
         if first is None:
             return None
         if isinstance(source, Domains):
-            return self._domain_key(source, first, wanted)
-        if len(self.bound.keys) == 2:
-            return self._pair_key(as_text(first), row[2], wanted)
-        if first in wanted and "@" in first:
+            text = as_text(first)
+            return canonical_domain(text.rpartition("@")[2] if source.of_addresses else text)
+        if self._is_pair:
+            return _pair_key(source, as_text(first), row[2], keys)
+        if first in keys:
             return str(first)
         text = as_text(first).strip()
         if text.startswith("@"):
@@ -79,57 +114,51 @@ class Reader:
             return _at(canonical_domain(text))
         return canonical(text) if source.exact else None
 
-    def _domain_key(self, source: Domains, stored: object, wanted: Collection[str]) -> str | None:
-        if stored in wanted:
-            return str(stored)
-        text = as_text(stored)
-        return canonical_domain(text.rpartition("@")[2] if source.of_addresses else text)
+    # What it says
 
-    def _pair_key(self, local: str, domain: object, wanted: Collection[str]) -> str | None:
+    def _state(self, row: Row, now: float, *, for_all: bool) -> State | None:
+        """What its tests make of it; None where it is no row of the source's."""
+        stored = (for_all, *row[self._first : self._end])
+        if stored in self._states:
+            return self._states[stored]
+        state = self._judged(stored[1:], now, for_all=for_all)
+        if self._is_timeless and len(self._states) < REMEMBERED:
+            self._states[stored] = state
+        return state
+
+    def _judged(self, stored: Sequence[Any], now: float, *, for_all: bool) -> State | None:
         source = self.bound.source
-        if domain is None or not isinstance(source, Addresses):
+        texts = [None if cell is None else as_text(cell) for cell in stored]
+        if not self._only(texts, now):
             return None
-        text = as_text(domain)
-        star = source.catch_all is CatchAll.STAR and local.strip() == "*"
-        if star or source.catch_all is CatchAll.LIKE:
-            return _at(canonical_domain(text))
-        whole = f"{local}@{text}"
-        return whole if whole in wanted else canonical_pair(local, text)
+        enabled = (self._enabled_for_all if for_all else self._enabled)(texts, now)
+        if isinstance(source, Domains):
+            relay = source.relays or self._special(texts, now)
+            if relay and (enabled or source.relay_always):
+                return State.RELAY
+        elif source.refuses or self._special(texts, now):
+            return State.REFUSED
+        elif source.busy:
+            return State.BUSY
+        return State.ACTIVE if enabled else State.DISABLED
 
-    def fact(self, row: Row, key: str, now: float) -> Fact | None:
-        """What a row says about ``key``; None where it says nothing."""
-        if not self._only(row, now):
-            return None
-        if isinstance(self.bound.source, Domains):
-            return self._domain_fact(self.bound.source, row, key, now)
-        return self._address_fact(self.bound.source, row, key, now)
-
-    def _domain_fact(self, source: Domains, row: Row, key: str, now: float) -> Fact | None:
+    def _domain_fact(self, source: Domains, row: Row, key: str, state: State) -> Fact | None:
         target = ""
         if self.target:
             target = canonical_domain(as_text(row[self.target] or "")) or ""
             if not target:
                 return None
-        enabled = self._enabled(row, now)
-        relay = source.relays or (source.relay is not None and self._special(row, now))
         if self.bound.closed is not None and key not in self.bound.closed:
             return Fact(source.name, State.RELAY)
-        if relay and (enabled or source.relay_always):
-            return Fact(source.name, State.RELAY)
-        return Fact(source.name, State.ACTIVE if enabled else State.DISABLED, stands_for=target)
+        return Fact(source.name, state, target if state is not State.RELAY else "")
 
-    def _address_fact(self, source: Addresses, row: Row, key: str, now: float) -> Fact | None:
-        for_all = key.startswith("@")
+    def _address_fact(self, source: Addresses, row: Row, key: str, state: State) -> Fact | None:
+        if not self.target and source.catch_all is None:
+            return Fact(source.name, state, through=source.through)
         goes_to, leads_on = self._goes_to(row, key)
         if not leads_on:
             return None
-        state = State.ACTIVE if self._enabled(row, now) else State.DISABLED
-        if for_all:
-            state = State.ACTIVE if self._enabled_for_all(row, now) else State.DISABLED
-        if source.refuses or (source.refused is not None and self._special(row, now)):
-            state = State.REFUSED
-        elif source.busy:
-            state = State.BUSY
+        for_all = key.startswith("@")
         stands_for = ""
         if for_all and goes_to.startswith("@"):
             stands_for = canonical_domain(goes_to[1:]) or ""
@@ -147,47 +176,37 @@ class Reader:
             (target,) = targets
             own = _at(canonical_domain(target[1:])) if target.startswith("@") else canonical(target)
             return target, own != key
-        return ", ".join(targets), True
+        # The first and the last of several; what isn't an address may lead anywhere.
+        return ", ..., ".join(targets), True
+
+
+def _pair_key(source: Addresses, local: str, domain: object, keys: Collection[str]) -> str | None:
+    if domain is None:
+        return None
+    text = as_text(domain)
+    star = source.catch_all is CatchAll.STAR and local.strip() == "*"
+    if star or source.catch_all is CatchAll.LIKE:
+        return _at(canonical_domain(text))
+    whole = f"{local}@{text}"
+    return whole if whole in keys else canonical_pair(local, text)
 
 
 def _at(domain: str | None) -> str | None:
     return None if domain is None else f"@{domain}"
 
 
-def _never(_row: Row, _now: float) -> bool:
+def _never(_stored: Sequence[Any], _now: float) -> bool:
     return False
 
 
 def _judge(conditions: tuple[Condition, ...], cells: list[Cell]) -> Judge:
-    """Reserve the conditions' cells, and make a function of a row that tells whether all hold."""
+    """Reserve the conditions' cells, and make a function of theirs that tells whether all hold."""
     spans = []
-    begin = FIRST_CELL + len(cells)
     for condition in conditions:
-        first = len(cells) + FIRST_CELL - begin
+        begin = len(cells)
         cells.extend(condition.cells)
-        spans.append((condition, first, len(cells) + FIRST_CELL - begin))
-    end = FIRST_CELL + len(cells)
-
-    def judge(stored: tuple[Any, ...], now: float) -> bool:
-        texts = [None if cell is None else as_text(cell) for cell in stored]
-        return all(condition.holds(texts[a:b], now) for condition, a, b in spans)
-
-    if not spans:
-        return lambda row, now: True
-    if any(_knows_time(condition) for condition in conditions):
-        return lambda row, now: judge(tuple(row[begin:end]), now)
-    known: dict[tuple[Any, ...], bool] = {}
-
-    def remembering(row: Row, now: float) -> bool:
-        stored = tuple(row[begin:end])
-        found = known.get(stored)
-        if found is None:
-            found = judge(stored, now)
-            if len(known) < REMEMBERED:
-                known[stored] = found
-        return found
-
-    return remembering
+        spans.append((condition, begin, len(cells)))
+    return lambda stored, now: all(test.holds(stored[a:b], now) for test, a, b in spans)
 
 
 def _knows_time(condition: Condition) -> bool:

@@ -1,24 +1,23 @@
 """The statements of a schema: all its sources in one, a SELECT each::
 
-    SELECT 0, CAST(mailbox.username AS ...), NULL, CAST(mailbox.active AS ...), NULL
+    SELECT 0, CAST(mailbox.username AS ...), CAST(mailbox.active AS ...), NULL
     FROM mailbox WHERE mailbox.username IN (?, ...)
     UNION ALL
-    SELECT 1, CAST(alias.address AS ...), NULL, CAST(alias.active AS ...), CASE ... alias.goto END
+    SELECT 1, CAST(alias.address AS ...), CAST(alias.active AS ...), CASE ... alias.goto END
     FROM alias WHERE alias.address IN (?, ?, ...)
     UNION ALL ...
 
-A row is the source's number, the stored address (or local part and domain), and what else is to be
-known of it, all as text: so types and collations of different tables don't meet in one column.
-Whether a row is about what was asked is decided here, by canonical keys (rules V2 and V3), and
-what it says of it as well; :class:`check_user.directory.order.Fact` is what comes out.
+A row is the source's number, the stored address (or local part and domain, where some source has
+them in two columns), and what else is to be known of it, all as text: so types and collations of
+different tables don't meet in one column. Whether a row is about what was asked is decided here, by
+canonical keys (rules V2 and V3), and what it says of it as well;
+:class:`check_user.directory.order.Fact` is what comes out.
 """
 
 from __future__ import annotations
 
-import re
 import time
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import Any
@@ -28,10 +27,8 @@ from sqlalchemy import CompoundSelect, union_all
 from check_user.address import canonical, canonical_domain
 from check_user.directory.order import Fact
 from check_user.directory.sql.schema_branch import Branch
+from check_user.directory.sql.schema_reader import Said
 from check_user.directory.sql.templates import NO_FACTS, Answer, Row, Slot
-
-PLAIN = re.compile(r"[a-z0-9!#$%&'*+/=?^_`{|}~.@-]+")
-"""Values of slots that are canonical as they stand."""
 
 
 @dataclass(slots=True)
@@ -42,6 +39,10 @@ class SchemaTemplate:
     branches: tuple[Branch, ...]
     scans: bool = False
     _built: dict[int, CompoundSelect[Any]] = field(init=False, default_factory=dict)
+    _readers: list[Callable[[Row, float, Collection[str]], Said]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._readers = [branch.reader.read for branch in self.branches]
 
     def statement(self, size: int) -> CompoundSelect[Any]:
         """See :class:`check_user.directory.sql.templates.Template`."""
@@ -60,23 +61,23 @@ class SchemaTemplate:
         """
         if not rows:
             return [Answer(found=False)] * len(asked)
-        values = {value for _, slots in asked for slot in slots for value in slot}
-        wanted = frozenset(filter(PLAIN.fullmatch, values))
-        facts: defaultdict[str, list[Fact]] = defaultdict(list)
+        keys = {key for key, _ in asked}
+        wanted = {value for _, slots in asked for slot in slots for value in slot}
+        facts: dict[str, list[Fact]] = {}
         strays: list[str] = []
         now = time.time()
         for row in rows:
-            branch = self.branches[row[0]]
-            key = branch.reader.key_of(row, wanted)
+            key, fact = self._readers[row[0]](row, now, keys)
             if key is None:
                 continue
-            fact = branch.reader.fact(row, key, now)
             if fact is not None:
-                facts[key].append(fact)
-            if not (key in wanted or branch.crosses or _is_asked(key, values)):
+                if key in facts:
+                    facts[key].append(fact)
+                else:
+                    facts[key] = [fact]
+            if key not in wanted and not (self.branches[row[0]].crosses or _is_asked(key, wanted)):
                 strays.append(key)
-        known = dict(facts) or NO_FACTS
-        return [Answer(bool(facts), tuple(strays), facts=known)] * len(asked)
+        return [Answer(bool(facts), tuple(strays), facts=facts or NO_FACTS)] * len(asked)
 
 
 def _is_asked(key: str, values: Collection[str]) -> bool:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
+from operator import itemgetter
 
 from check_user.directory.sql.templates import Slot
 
@@ -18,19 +19,19 @@ class Part(Enum):
 
 
 class Slots:
-    """The values that are ``needed``, and the address, by which rows are told to be asked for.
+    """The values that are ``needed``; and the address, by which rows are told to be asked for, with
+    its domain.
 
     ``place`` has the number of each in a slot.
     """
 
     def __init__(self, needed: Iterable[Part]) -> None:
-        has = {*needed, Part.ADDRESS}
-        self._all = [number for number, part in enumerate(Part) if part in has]
-        self.place: Mapping[Part, int] = {
-            part: i for i, part in enumerate(part for part in Part if part in has)
-        }
+        has = {*needed, Part.ADDRESS, Part.DOMAIN}
+        every = tuple(Part)
+        numbers = [number for number, part in enumerate(every) if part in has]
+        self.place: Mapping[Part, int] = {every[n]: place for place, n in enumerate(numbers)}
+        self._pick: Callable[[Slot], Slot] = itemgetter(*numbers)
 
     def of(self, local: str, domain: str) -> Slot:
         """The slot of one spelling of an address."""
-        values = (f"{local}@{domain}", local, domain, f"@{domain}")
-        return tuple([values[number] for number in self._all])
+        return self._pick((f"{local}@{domain}", local, domain, f"@{domain}"))

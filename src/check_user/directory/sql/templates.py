@@ -60,6 +60,16 @@ SIZES = (1, 2, 4, 8, 16, 32)
 """Slots of a statement. Above 32 the database's work, not the round trip, is what costs."""
 
 
+SIZE_FOR = tuple(next(size for size in SIZES if size >= slots) for slots in range(SIZES[-1] + 1))
+"""The size of the statement, by the number of its slots."""
+
+VALUES = 16
+"""More than any slot has."""
+
+NAMES = tuple(tuple(f"s{i}_{j}" for j in range(VALUES)) for i in range(SIZES[-1]))
+"""The parameters' names: by slot, then by place."""
+
+
 class UntypedText(UserDefinedType[str]):
     """The type of every column and parameter here: text to the driver, nothing in the statement.
 
@@ -112,9 +122,10 @@ class Template(Protocol):
 
 def parameters(slots: Sequence[Slot]) -> tuple[int, dict[str, str]]:
     """The size of the statement for ``slots``, and its bound values."""
-    size = next(size for size in SIZES if size >= len(slots))
+    size = SIZE_FOR[len(slots)]
     filled = [*slots, *[slots[-1]] * (size - len(slots))]
-    return size, {f"s{i}_{j}": v for i, slot in enumerate(filled) for j, v in enumerate(slot)}
+    named = zip(NAMES, filled, strict=False)
+    return size, {name: v for names, slot in named for name, v in zip(names, slot, strict=False)}
 
 
 def parameter(slot: int, place: int) -> BindParameter[Any]:
@@ -248,7 +259,7 @@ class Rows:
         if not rows and not strays:
             return NOTHING
         found = any(self.counts(row) for row in rows)
-        return Answer(found, strays, tuple(shown(row) for row in rows))
+        return Answer(found, strays, tuple([shown(row) for row in rows]))
 
 
 @dataclass(slots=True)
@@ -392,6 +403,8 @@ def compared(table: Table, name: str, folded: bool, binary: frozenset[str]) -> C
 
 def shown(row: Row) -> str:
     """A row as text, for ``--explain`` and for the log."""
+    if len(row) == 1 and type(row[0]) is str:
+        return row[0]
     return " | ".join("NULL" if cell is None else as_text(cell) for cell in row)
 
 
