@@ -105,6 +105,23 @@ def test_a_dead_worker_is_replaced(serving: Serving, tmp_path: Path) -> None:
         client.close()
 
 
+@pytest.mark.fault("OS07")
+def test_a_replaced_worker_has_the_others_configuration(serving: Serving, tmp_path: Path) -> None:
+    """What somebody writes into the file counts after a reload: a worker that is replaced before
+    that serves what was proven, as the others do."""
+    supervisor = serving.process.pid
+    (tmp_path / "check_user.conf").write_text("listen=line unix:/half/writt")
+    for _ in range(2):
+        first, *_ = descendants(supervisor)
+        os.kill(first, signal.SIGKILL)
+        assert wait_until(lambda: not alive(first) and len(descendants(supervisor)) == 2, 5)  # noqa: B023 - called at once
+    clients = [connect(tmp_path) for _ in range(CLIENTS)]
+    assert [ask(client) for client in clients] == [KNOWN] * CLIENTS
+    for client in clients:
+        client.close()
+    assert serving.logged("no further worker") == []
+
+
 def test_workers_share_the_clients(serving: Serving, tmp_path: Path) -> None:
     """Clients that come together are spread: no worker has all of them."""
     workers = descendants(serving.process.pid)

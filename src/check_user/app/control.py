@@ -2,7 +2,8 @@
 
 One socket pair of packets (SOCK_SEQPACKET) a worker, so that a message is whole or isn't there::
 
-    {"do": "prepare", "doors": [["unix:/run/check_user/line.sock", 1], ...]}    + listening sockets
+    {"do": "prepare", "doors": [["unix:/run/check_user/line.sock", 1], ...]}
+                                beside it the configuration (a memfd) and the listening sockets
     {"said": "ready"}           or {"said": "failed", "kind": "Unavailable", "arguments": [...]}
     {"do": "commit"}            serve what was prepared; or {"do": "discard"}
     {"said": "serving"}
@@ -47,12 +48,11 @@ class Wire:
         self._waiting: asyncio.Future[None] | None = None
         self._loop.add_reader(end, self._read)
 
-    def send(self, message: Message, sockets: Sequence[socket.socket] = ()) -> None:
+    def send(self, message: Message, descriptors: Sequence[int] = ()) -> None:
         """Send; a message to nobody is lost. Never waits: the kernel holds far more than we say."""
         if self._end.fileno() < 0:
             return
         data = json.dumps(message).encode()
-        descriptors = [each.fileno() for each in sockets]
         try:
             socket.send_fds(self._end, [data], descriptors)
         except (BrokenPipeError, ConnectionResetError, BlockingIOError):

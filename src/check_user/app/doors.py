@@ -8,9 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
-from check_user.config import ConfigError, Listen, Settings, load
+from check_user.config import ConfigError, Listen, Settings, contents, parse
 from check_user.protocols import Codec
 from check_user.protocols.exim import EximCodec
 from check_user.protocols.line import LineCodec
@@ -80,17 +80,28 @@ def _door(settings: Settings, listen: Listen) -> Door:
     return Door(listen.door, endpoint, listen)
 
 
-async def read(path: Path) -> tuple[Settings, Doors]:
-    """Read the configuration and its doors. Raises ConfigError.
+class Configured(NamedTuple):
+    """A configuration that was read: the file's octets, and what they say."""
+
+    data: bytes
+    settings: Settings
+    doors: Doors
+
+
+async def read(path: Path, data: bytes | None = None) -> Configured:
+    """Read the configuration and its doors, from ``data`` if that is given. Raises ConfigError.
 
     In a thread of its own: files may be on a disk that hangs.
     """
     reader = ThreadPoolExecutor(1, "configuration")
+    loop = asyncio.get_running_loop()
     try:
-        settings = await asyncio.get_running_loop().run_in_executor(reader, load, path)
+        if data is None:
+            data = await loop.run_in_executor(reader, contents, path)
+        settings = await loop.run_in_executor(reader, parse, path, data)
     finally:
         reader.shutdown(wait=False)
-    return settings, {door.endpoint: door for door in doors_of(settings)}
+    return Configured(data, settings, {door.endpoint: door for door in doors_of(settings)})
 
 
 async def bind_doors(settings: Settings, doors: Doors, bound: Collection[Endpoint]) -> Listeners:

@@ -49,7 +49,7 @@ class Service(Lifecycle):
         return self._serving.addresses
 
     async def _prove(self) -> Generation:
-        settings, doors = await read(self.path)
+        _, settings, doors = await read(self.path)
         listeners = await bind_doors(settings, doors, self._serving.intact)
         serving = self._serving
         return await prove(settings, doors, listeners, serving.report, serving.judge, serving.crowd)

@@ -29,7 +29,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from check_user.app.control import PULSE, Message, Wire
 from check_user.app.doors import (
@@ -98,11 +98,12 @@ class Child:
         self._answer: asyncio.Future[Message] | None = None
         self._listening = asyncio.create_task(self._listen())
 
-    async def prepare(self, listeners: Listeners, doors: Doors) -> None:
-        """Have it prove the configuration. Raises what that raised there."""
+    async def prepare(self, data: bytes, listeners: Listeners, doors: Doors) -> None:
+        """Have it prove the configuration ``data``. Raises what that raised there."""
         given = [[doors[each].listen.address, len(it.sockets)] for each, it in listeners.items()]
-        sockets = [each for listener in listeners.values() for each in listener.sockets]
-        answer = await self._ask({"do": "prepare", "doors": given}, sockets)
+        sockets = [each.fileno() for listener in listeners.values() for each in listener.sockets]
+        with _in_memory(data) as file:
+            answer = await self._ask({"do": "prepare", "doors": given}, [file.fileno(), *sockets])
         if answer["said"] != "ready":
             raise _error(answer)
 
@@ -114,10 +115,10 @@ class Child:
         """Say ``discard`` or ``stop``."""
         self.wire.send({"do": what})
 
-    async def _ask(self, message: Message, sockets: Sequence[socket.socket]) -> Message:
+    async def _ask(self, message: Message, descriptors: Sequence[int]) -> Message:
         """Wait for an answer, or for the worker's end (Unavailable): one that hangs is killed."""
         self._answer = asyncio.get_running_loop().create_future()
-        self.wire.send(message, sockets)
+        self.wire.send(message, descriptors)
         return await self._answer
 
     async def end(self, patience: float) -> None:
@@ -170,6 +171,9 @@ class Supervisor(Lifecycle):
         self._memories = (capacity.share(workers), crowd.share(workers))
         self._listeners: Listeners = {}
         self._doors: Doors = {}
+        self._data = b""
+        """The configuration that was proven: a worker that is replaced has the others', whatever
+        is in the file meanwhile."""
         self._counts: Counter[str] = Counter()
         self._journal: Journal | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -178,7 +182,7 @@ class Supervisor(Lifecycle):
 
     async def start(self) -> None:
         """See :class:`Lifecycle`. The first worker proves the configuration for all."""
-        settings, self._doors = await read(self.path)
+        self._data, settings, self._doors = await read(self.path)
         self._listeners = await bind_doors(settings, self._doors, ())
         self._spawn(self._watch_pulses())
         await self._add()
@@ -188,19 +192,20 @@ class Supervisor(Lifecycle):
     async def reload(self) -> None:
         """See :class:`Lifecycle`."""
         async with self._reloading:
-            settings, doors = await read(self.path)
+            data, settings, doors = await read(self.path)
             intact = {each for each, listener in self._listeners.items() if listener.is_intact()}
             refuse_changed_doors(self._doors, settings, doors)
             new = await bind_doors(settings, doors, intact)
             children = list(self._children)
             try:
-                await asyncio.gather(*(child.prepare(new, doors) for child in children))
+                await asyncio.gather(*(child.prepare(data, new, doors) for child in children))
             except BaseException:
                 for child in children:
                     child.tell("discard")
                 close(new)
                 raise
             await asyncio.gather(*(_commit(child) for child in children))
+            self._data = data
             self._take_over(settings, doors, new)
 
     async def stop(self) -> None:
@@ -259,7 +264,7 @@ class Supervisor(Lifecycle):
         child = Child(self.path, self._memories, place)
         self._all.append(child)
         try:
-            await child.prepare(self._listeners, self._doors)
+            await child.prepare(self._data, self._listeners, self._doors)
             await child.commit()
         except BaseException:
             self._all.remove(child)
@@ -324,6 +329,14 @@ class Supervisor(Lifecycle):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+def _in_memory(data: bytes) -> BinaryIO:
+    """Make a file that nobody else can open: there may be a password in it."""
+    file = os.fdopen(os.memfd_create("configuration"), "w+b")
+    file.write(data)
+    file.seek(0)
+    return file
 
 
 async def _commit(child: Child) -> None:

@@ -4,14 +4,15 @@
 
 ``WIRE`` is the descriptor of its end of the wire (see ``control``); ``SHARES`` and ``CROWD`` are
 those of the memories in which the workers count their clients, and the gateway's by their networks;
-there it has the place ``PLACE``. It reads the configuration itself, opens a directory of its own,
-and takes its part of the clients. Signals are the supervisor's affair; the worker ends when it is
-told to, or when nobody is there to tell it.
+there it has the place ``PLACE``. It is given the configuration that was in ``FILE``, opens a
+directory of its own, and takes its part of the clients. Signals are the supervisor's affair; the
+worker ends when it is told to, or when nobody is there to tell it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -74,9 +75,12 @@ class Worker:
     async def _prepare(self, given: list[list[Any]], descriptors: list[int]) -> None:
         """Prove the configuration, and say how that went."""
         await self._discard()
-        sockets = [socket.socket(fileno=each) for each in descriptors]
+        configuration, *rest = descriptors
+        sockets = [socket.socket(fileno=each) for each in rest]
         try:
-            settings, doors = await read(self._path)
+            with os.fdopen(configuration, "rb") as file:
+                data = file.read()
+            _, settings, doors = await read(self._path, data)
             listeners = _listeners(doors, given, sockets)
             serving = self._serving
             self._prepared = await prove(

@@ -8,7 +8,7 @@ connection; it reads the configuration and the password file, and nothing else.
 """
 
 from check_user.config.error import ConfigError
-from check_user.config.loader import find, load, parse
+from check_user.config.loader import contents, find, load, parse
 from check_user.config.reference import in_force, reference
 from check_user.config.settings import KEYS, Settings
 from check_user.config.values import Listen, Named, Secret
@@ -20,6 +20,7 @@ __all__ = [
     "Named",
     "Secret",
     "Settings",
+    "contents",
     "find",
     "in_force",
     "load",

@@ -46,13 +46,17 @@ def find(
 
 def load(path: Path) -> Settings:
     """Read and check a configuration, its password file included. Raises ConfigError."""
+    return parse(path, contents(path))
+
+
+def contents(path: Path) -> bytes:
+    """Read a configuration's octets. Raises ConfigError."""
     try:
-        data = lines.read(path)
+        return lines.read(path)
     except OSError as error:
         raise ConfigError(path, 0, "", f"can't be read: {error.strerror}") from None
     except ValueError as error:
         raise ConfigError(path, 0, "", str(error)) from None
-    return parse(path, data)
 
 
 def parse(path: Path, data: bytes) -> Settings:
