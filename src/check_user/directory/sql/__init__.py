@@ -2,10 +2,10 @@
 
 The only room that knows SQLAlchemy. From the bottom up: ``options`` (what we are told), ``faults``
 (what an error means), ``drivers`` and ``resolver`` (how to reach a database), ``session`` (one
-connection), ``templates`` and ``recipients`` (the statements), ``plans`` (whether an index serves
-them), ``catalogue`` (what the configured columns are), ``connector`` (the way to the servers),
-``questions`` and ``pool`` (who asks when, and what if it breaks), ``at_once`` (a file of this
-machine, asked on the spot), ``lookup`` (which questions make an answer). ``schema_catalogue``,
+connection), ``stored``, ``templates`` and ``recipients`` (the statements), ``plans`` (whether an
+index serves them), ``catalogue`` (what the configured columns are), ``connector`` (the way to the
+servers), ``questions`` and ``pool`` (who asks when, and what if it breaks), ``at_once`` (a file of
+this machine, asked on the spot), ``lookup`` (which questions make an answer). ``schema_catalogue``,
 ``schema_template``, ``schema_opening`` and ``schema_lookup`` are the same for the schemas of known
 products, and ``queries`` for a site's own statements. Beside them ``doctor`` (what ``check-user
 check`` says) and ``sample`` (the demo's database).

@@ -48,15 +48,14 @@ from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.plans import PROBE, uses_index
 from check_user.directory.sql.recipients import Recipients
 from check_user.directory.sql.session import Session
+from check_user.directory.sql.stored import Enabled, as_text
 from check_user.directory.sql.templates import (
     Domains,
-    Enabled,
     EveryDomain,
     Rows,
     Slot,
     Template,
     UntypedText,
-    as_text,
     compared,
 )
 

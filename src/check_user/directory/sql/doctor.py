@@ -26,13 +26,8 @@ from check_user.directory.sql.schema_doctor import (
     examine_schema,
 )
 from check_user.directory.sql.session import Opener, Session
-from check_user.directory.sql.templates import (
-    Template,
-    UntypedText,
-    compared,
-    octets,
-    shown,
-)
+from check_user.directory.sql.stored import shown
+from check_user.directory.sql.templates import Template, UntypedText, compared, octets
 
 PATIENCE = 60.0
 """Seconds for one of the doctor's statements: counting rows may read a large table."""

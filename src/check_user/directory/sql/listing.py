@@ -27,8 +27,9 @@ from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.schema_catalogue import Bound, bind
 from check_user.directory.sql.schema_listing import SchemaListing
 from check_user.directory.sql.session import Opener, Session
+from check_user.directory.sql.stored import as_text, shown
 from check_user.directory.sql.streaming import Streaming
-from check_user.directory.sql.templates import Report, Row, as_text, shown
+from check_user.directory.sql.templates import Report, Row
 
 STALL = 30.0
 """Seconds without a batch, or for a connection, after which the pass is given up."""

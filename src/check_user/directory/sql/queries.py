@@ -37,14 +37,8 @@ from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.schema_lookup import Looks
 from check_user.directory.sql.session import Session
 from check_user.directory.sql.slots import Part, Slots
-from check_user.directory.sql.templates import (
-    NO_FACTS,
-    Answer,
-    Row,
-    Slot,
-    as_text,
-    parameters,
-)
+from check_user.directory.sql.stored import as_text
+from check_user.directory.sql.templates import NO_FACTS, Answer, Row, Slot, parameters
 
 PLACEHOLDERS = {"address": Part.ADDRESS, "user": Part.LOCAL, "domain": Part.DOMAIN}
 

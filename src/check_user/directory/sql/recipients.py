@@ -30,15 +30,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, CompoundSelect, literal_column, null, select, union_all
 
 from check_user.address import canonical_domain
-from check_user.directory.sql.templates import (
-    Answer,
-    Domains,
-    Row,
-    Rows,
-    Slot,
-    as_text,
-    domain_answer,
-)
+from check_user.directory.sql.stored import as_text
+from check_user.directory.sql.templates import Answer, Domains, Row, Rows, Slot, domain_answer
 
 Asked = Sequence[tuple[str, Sequence[Slot]]]
 

@@ -25,7 +25,8 @@ from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.schema_branch import Branch, slots_of
 from check_user.directory.sql.schema_catalogue import Bound, bind
 from check_user.directory.sql.session import Opener, Session
-from check_user.directory.sql.templates import Row, as_text
+from check_user.directory.sql.stored import as_text
+from check_user.directory.sql.templates import Row
 
 PATIENCE = 30.0
 """Seconds for one statement."""

@@ -26,7 +26,8 @@ from check_user.directory.sql.schema_listing import SchemaListing
 from check_user.directory.sql.schema_opening import is_indexed
 from check_user.directory.sql.session import Session
 from check_user.directory.sql.slots import Slots
-from check_user.directory.sql.templates import UntypedText, octets, shown
+from check_user.directory.sql.stored import shown
+from check_user.directory.sql.templates import UntypedText, octets
 
 MOST = 300_000
 """Addresses that are read to look for aliases which lead to nobody; some 100 octets each."""

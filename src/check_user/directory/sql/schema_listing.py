@@ -25,8 +25,9 @@ from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.schema_branch import Branch, slots_of
 from check_user.directory.sql.schema_catalogue import Bound
 from check_user.directory.sql.session import Session
+from check_user.directory.sql.stored import shown
 from check_user.directory.sql.streaming import BATCH, Streaming
-from check_user.directory.sql.templates import Row, shown
+from check_user.directory.sql.templates import Row
 
 Read = AsyncGenerator[Sequence[tuple[str, Fact]], None]
 

@@ -23,7 +23,8 @@ from check_user.directory.schemas.declaration import (
     Future,
 )
 from check_user.directory.sql.schema_catalogue import Bound, tests_of
-from check_user.directory.sql.templates import Row, as_text
+from check_user.directory.sql.stored import as_text
+from check_user.directory.sql.templates import Row
 
 REMEMBERED = 1000
 """Rows, and judgements of one source, that are remembered."""

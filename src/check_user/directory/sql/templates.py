@@ -25,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
@@ -50,6 +49,7 @@ from sqlalchemy.types import UserDefinedType
 from check_user.address import canonical, canonical_domain, canonical_pair
 from check_user.directory.order import Facts
 from check_user.directory.sql.compiled import Statement
+from check_user.directory.sql.stored import Enabled, as_text, shown
 
 Slot = tuple[str, ...]
 """The bound values of one spelling: (address,), (user, domain) or (domain,)."""
@@ -131,55 +131,6 @@ def parameters(slots: Sequence[Slot]) -> tuple[int, dict[str, str]]:
 def parameter(slot: int, place: int) -> BindParameter[Any]:
     """The parameter of a slot's value."""
     return bindparam(f"s{slot}_{place}", type_=UntypedText())
-
-
-@dataclass(frozen=True, slots=True)
-class Enabled:
-    """The column that says whether a row counts, and the value it must have.
-
-    The database's own types show here (``yes``, 1, True): texts are compared without regard to
-    case, numbers and booleans by their meaning (``true`` is 1). NULL never counts.
-    """
-
-    column: str
-    value: str
-
-    def accepts(self, stored: object) -> bool:
-        """Whether ``stored`` is the value that was configured."""
-        wanted = _folded(self.value)
-        if stored in (b"\0", b"\1"):
-            stored = stored == b"\1"  # BIT(1) of MySQL
-        if isinstance(stored, bool | int | float | Decimal):
-            return stored == _number(wanted)
-        return stored is not None and _folded(as_text(stored)) == wanted
-
-
-def _number(text: str) -> Decimal | None:
-    """What a text means as a number, or as a boolean."""
-    if text in TRUE or text in FALSE:
-        return Decimal(text in TRUE)
-    try:
-        return Decimal(text)
-    except InvalidOperation:
-        return None
-
-
-TRUE = ("t", "true", "y", "yes", "on")
-FALSE = ("f", "false", "n", "no", "off")
-
-
-def _folded(text: str) -> str:
-    return text.strip().translate(_LOWER)
-
-
-_LOWER = {upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}
-
-
-def as_text(stored: object) -> str:
-    """A stored value as text; binary columns hold UTF-8."""
-    if isinstance(stored, bytes):
-        return stored.decode("utf-8", "surrogateescape")
-    return str(stored)
 
 
 @dataclass(slots=True)
@@ -399,13 +350,6 @@ def compared(table: Table, name: str, folded: bool, binary: frozenset[str]) -> C
         return column
     text = cast(column, String) if name in binary else column
     return func.lower(func.trim(text), type_=UntypedText())
-
-
-def shown(row: Row) -> str:
-    """A row as text, for ``--explain`` and for the log."""
-    if len(row) == 1 and type(row[0]) is str:
-        return row[0]
-    return " | ".join("NULL" if cell is None else as_text(cell) for cell in row)
 
 
 Report = Callable[[str], None]
