@@ -59,6 +59,10 @@ async def replied(client: Client, proxy: FaultProxy, *, chunked: bool) -> list[i
     return steps
 
 
+SLACK = 16
+"""Octets by which a conversation may be longer than the one before: queue names differ."""
+
+
 def check(replies: list[Reply], marks: list[bytes], mark: bytes, *, ended: bool) -> None:
     """Compare what a client was told with what was delivered."""
     *recipients, last = replies
@@ -80,7 +84,8 @@ async def test_cut_at_every_octet(
     """Wherever in the next hop's words the connection ends: no 250 without the mail."""
     steps = await replied(client, proxy, chunked=chunked)
     outcomes = {}
-    for limit in range(steps[-1] + 1):
+    whole = steps[-1] + SLACK
+    for limit in (*range(steps[-1] + 1), whole):
         proxy.script(Fault(limit=limit, then=ending))
         mark = b"cut %d." % limit
         one = Client(client.chain)
@@ -89,7 +94,7 @@ async def test_cut_at_every_octet(
     marks = await delivered(postfix)
     for limit, (mark, replies) in outcomes.items():
         check(replies, [each for each in marks if mark in each], mark, ended=limit >= steps[-2])
-    assert outcomes[steps[-1]][1][-1].code == 250
+    assert outcomes[whole][1][-1].code == 250
     assert codes(await Client(client.chain).send(NAMES)) == [250, 250, 250]
 
 

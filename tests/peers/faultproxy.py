@@ -198,11 +198,15 @@ class FaultProxy:
         trace: TracebackType | None,
     ) -> None:
         self.refuse()
-        for _ in range(3):  # what was accepted last comes to _serve after two turns of the loop
-            await asyncio.sleep(0)
+        await self.settle()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks)
+
+    async def settle(self) -> None:
+        """Wait until every accepted connection is there, which takes two turns of the loop."""
+        for _ in range(3):
+            await asyncio.sleep(0)
 
     def inject(self, fault: Fault) -> None:
         """Do ``fault`` to the connections there are and to all to come."""
