@@ -20,7 +20,7 @@ from bench.databases import Database, new_folder, open_all
 from bench.drivers import OF_DATABASE
 from bench.mailservers import postfix_version
 from bench.maps import RECIPIENT, Postmap, mysql_map
-from bench.report import Section, goal, rates
+from bench.report import Section, goal, rates, text_of
 from bench.rounds import Contender, Key, Results, measure
 
 TITLE = "The doors"
@@ -83,21 +83,7 @@ def run(stack: ExitStack, root: Path, number: int, rounds: int, seconds: float) 
         TITLE,
         ", ".join([*names, f"Postfix {postfix_version()}"]),
         [*everything, "", *beside, "", *found],
-        [
-            "### Goals",
-            "",
-            *found,
-            "",
-            "### Sixteen clients, side by side",
-            "",
-            *beside,
-            "",
-            "### Everything",
-            "",
-            *everything,
-            "",
-            HOW,
-        ],
+        text_of(found, {"Sixteen clients, side by side": beside, "Everything": everything}, HOW),
     )
 
 

@@ -22,7 +22,7 @@ from bench.maps import (
     mysql_map,
     sqlite_map,
 )
-from bench.report import Section, goal, rates
+from bench.report import Section, goal, rates, text_of
 from bench.rounds import Contender, Key, Measured, Results, measure
 from tests.peers.process import Server
 
@@ -127,21 +127,7 @@ def run(stack: ExitStack, root: Path, number: int, rounds: int, seconds: float) 
         TITLE,
         f"{database.name} {database.version}, Postfix {postfix_version()}",
         [*beside, "", *found],
-        [
-            "### Goals",
-            "",
-            *found,
-            "",
-            "### RCPT/s, side by side",
-            "",
-            *beside,
-            "",
-            "### Everything",
-            "",
-            *rates(results),
-            "",
-            HOW,
-        ],
+        text_of(found, {"RCPT/s, side by side": beside, "Everything": rates(results)}, HOW),
     )
 
 

@@ -19,7 +19,7 @@ from bench.maps import (
     mysql_map,
     sqlite_map,
 )
-from bench.report import Section, goal, rates
+from bench.report import Section, goal, rates, text_of
 from bench.rounds import Contender, Key, Results, measure
 
 TITLE = "The replica"
@@ -81,21 +81,9 @@ def run(stack: ExitStack, root: Path, number: int, rounds: int, seconds: float) 
         TITLE,
         f"{database.name} {database.version}, Postfix {postfix_version()}",
         [*beside, "", *found],
-        [
-            "### Goals",
-            "",
-            *found,
-            "",
-            "### Everybody known, side by side",
-            "",
-            *beside,
-            "",
-            "### Everything",
-            "",
-            *rates(results),
-            "",
-            HOW,
-        ],
+        text_of(
+            found, {"Everybody known, side by side": beside, "Everything": rates(results)}, HOW
+        ),
     )
 
 

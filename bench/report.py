@@ -6,7 +6,7 @@ leaves the others' as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -27,6 +27,16 @@ class Section:
     versions: str
     summary: Sequence[str]
     text: Sequence[str]
+
+
+def text_of(
+    found: Iterable[str], tables: Mapping[str, Iterable[str]], how_to_read: str
+) -> list[str]:
+    """A section's text: the goals, each table under its heading, and how to read them."""
+    lines = ["### Goals", "", *found, ""]
+    for heading, table in tables.items():
+        lines += [f"### {heading}", "", *table, ""]
+    return [*lines, how_to_read]
 
 
 def rates(results: Results) -> Iterator[str]:

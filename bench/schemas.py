@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import accounts
 from bench.contenders import PLAIN_TABLES, Generator, Service, asked, running
 from bench.databases import Database, mariadb, new_folder, postgresql, write_rows
-from bench.report import Section, goal, rates
+from bench.report import Section, goal, rates, text_of
 from bench.rounds import Contender, Results, measure
 from tests.peers.database import DatabaseServer
 
@@ -84,7 +84,7 @@ def run(stack: ExitStack, root: Path, number: int, rounds: int, seconds: float) 
         TITLE,
         ", ".join(f"{each.name} {each.version}" for each in databases),
         [*everything, "", *found],
-        ["### Goals", "", *found, "", "### Everything", "", *everything, "", HOW],
+        text_of(found, {"Everything": everything}, HOW),
     )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from bench import accounts
 from bench.contenders import PLAIN_TABLES, Generator, Service, asked, running
 from bench.databases import Database, mariadb, new_folder
-from bench.report import Section, goal, rates
+from bench.report import Section, goal, rates, text_of
 from bench.rounds import Key, Results, WrongError, measure
 from tests.app.serving import Line
 from tests.peers.process import wait_until
@@ -130,21 +130,7 @@ def run(stack: ExitStack, root: Path, number: int, rounds: int, seconds: float) 
         TITLE,
         f"{database.name} {database.version}",
         [*table, "", *found],
-        [
-            "### Goals",
-            "",
-            *found,
-            "",
-            "### By the number of accounts",
-            "",
-            *table,
-            "",
-            "### Rates",
-            "",
-            *rates(results),
-            "",
-            HOW,
-        ],
+        text_of(found, {"By the number of accounts": table, "Rates": rates(results)}, HOW),
     )
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from check_user.directory.sql import SqlOptions, create_sample
 from check_user.directory.sql.connector import Connector
@@ -43,3 +46,36 @@ async def test_no_thread_outlives_the_end(tmp_path: Path) -> None:
         assert not thread.is_alive()
         assert not lock.in_transaction
     assert await asking
+
+
+async def test_an_opening_that_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end waits for a file that a slow disk was opening when nobody wanted it any more."""
+    file = tmp_path / "accounts.sqlite"
+    await create_sample(file)
+    options = SqlOptions(driver="sqlite", database=str(file))
+    connector = Connector(
+        endpoints_of(options), Opener(options), prove, soft=1.0, timeout=3.0, report=print
+    )
+    begun, disk = threading.Event(), threading.Event()
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        begun.set()
+        assert disk.wait(10)
+        return connect(*arguments, **named)
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", slow)
+    loop, executor = asyncio.get_running_loop(), ThreadPoolExecutor(1)
+    await loop.run_in_executor(executor, int)  # its thread is there now, and isn't meant below
+    before = set(threading.enumerate())
+    opening = asyncio.create_task(connector.open())
+    await loop.run_in_executor(executor, begun.wait, 10)
+    (thread,) = set(threading.enumerate()) - before
+    opening.cancel()
+    await asyncio.wait({opening})
+    loop.call_later(0.2, disk.set)
+    await connector.close()
+    executor.shutdown()
+    thread.join(0.2)  # its last word to the loop is not yet its end
+    assert disk.is_set()
+    assert not thread.is_alive()

@@ -91,10 +91,10 @@ class Serving:
             await new.discard()
             raise
         self._now = new
-        self._close_doors_but(new)
+        self._spawn(_retire(before))
         if self._journal is not None:
             set_log(self._journal, new.settings)
-        self._spawn(_retire(before))
+        await self._close_doors_but(new)
 
     async def stop(self) -> None:
         """Answer what was asked, then let go of everything, the log at last."""
@@ -181,8 +181,10 @@ class Serving:
             message = f"{door.listen.address}: {error.strerror}"
             raise ConfigError(new.settings.file, door.listen.line, "listen", message) from None
 
-    def _close_doors_but(self, new: Generation) -> None:
+    async def _close_doors_but(self, new: Generation) -> None:
+        """Let nobody in from now on; who is in already has DRAIN seconds, which aren't waited."""
         for endpoint in [each for each in self._doors if each not in new.doors]:
+            await self._doors[endpoint][1].stop_accepting()
             _, server = self._doors.pop(endpoint)
             self._spawn(server.drain(DRAIN))
 

@@ -4,13 +4,13 @@ It reads the configuration and binds the doors, but has no directory and no clie
 each accepting from the same listening sockets. So a client that comes while a worker dies waits in
 the kernel's queue for another, and no worker's end touches another's connections.
 
-The first worker that serves has proven the configuration for all, and makes the service ready; the
-others follow side by side, and are waited for, but not for long. One that fails then is tried
-again, as after a death. A worker that
-has ended is replaced at once; one that doesn't live for a second, a second later. A reload is two
-steps: every worker proves the new configuration; only when all have done so does each take it over.
-Should the supervisor itself be killed, the workers see the end of their wires, and stop as if they
-were told to.
+The first worker that serves has proven the configuration for all. The others follow side by side,
+and are waited for, but not for long; one that fails then is tried again, as after a death. A worker
+that has ended is replaced at once; one that doesn't live for a second, a second later. All are
+given the configuration that was proven, whatever is in the file meanwhile. A reload is two steps:
+every worker proves the new configuration; only when all have done so does each take it over. Should
+the supervisor itself be killed, the workers see the end of their wires, and stop as if they were
+told to.
 
 How long a proof takes is the database's affair, and the replica's size. What tells a worker that
 works from one that hangs is its event loop, which gives a sign of life every second (``control``);

@@ -58,7 +58,6 @@ NOT_NOW = Reply(421, "4.3.0", INTERNAL.lines)
 MALFORMED = "5.1.3"
 """RFC 3463 3.2: bad destination mailbox address syntax."""
 
-
 Answer: TypeAlias = Reply | Coroutine[Any, Any, Reply | None] | asyncio.Future[Reply | None] | None
 
 MARK_OCTETS = 6
@@ -101,10 +100,7 @@ class Session:
         else asks the queue, which sets itself time limits (asyncio.timeout), and they do.
         """
         try:
-            if isinstance(question, Recipient):
-                answer: Reply | Awaitable[Reply | None] | None = self._recipient(question)
-            else:
-                answer = self._answer(question)
+            answer = self._answer(question)
         except Exception as error:  # noqa: BLE001 - a door to the outside: every failure is 451
             return self._fault(question, error)
         if answer is None or isinstance(answer, Reply):
@@ -122,6 +118,8 @@ class Session:
 
     def _answer(self, question: Question) -> Reply | Awaitable[Reply | None] | None:
         match question:
+            case Recipient():
+                return self._recipient(question)
             case Content():
                 return self._content(question.data)
             case Mail():
@@ -136,7 +134,7 @@ class Session:
                 return None
             case Connect():
                 return self._connect(question.client)
-            case _:
+            case Secured():
                 return None
 
     def _connect(self, client: str) -> Reply:

@@ -85,10 +85,14 @@ class StreamServer:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK, self._tick)
 
-    async def drain(self, seconds: float) -> None:
-        """Stop accepting, answer what was asked, close; after ``seconds`` cut off who is left."""
+    async def stop_accepting(self) -> None:
+        """Take those who have connected already, then close the listener; again does no harm."""
         await asyncio.sleep(0)
         self._stop_accepting()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop accepting, answer what was asked, close; after ``seconds`` cut off who is left."""
+        await self.stop_accepting()
         await asyncio.gather(*self._welcoming)
         await asyncio.sleep(0)
         for connection in list(self._connections):

@@ -32,7 +32,7 @@ from sqlalchemy.dialects.sqlite import dialect
 
 from check_user.directory.sql.compiled import Compiled, compile_for
 from check_user.directory.sql.session import file_identity
-from check_user.directory.sql.templates import Answer, Row, Slot, Template
+from check_user.directory.sql.templates import NAMES, Answer, Row, Slot, Template
 
 OPCODES = 4000
 """Steps of SQLite's virtual machine, some 100 us; a lookup by an index takes about 50. A statement
@@ -46,9 +46,6 @@ IN_A_ROW = 3
 
 PAUSE = 1.0
 """Seconds without a try then: a cold disk serves 200 lookups a second, not 10,000."""
-
-PLACES = ("s0_0", "s0_1")
-"""A slot's parameters (see ``templates``)."""
 
 LOCAL = frozenset(
     {
@@ -97,7 +94,7 @@ class AtOnce:
             self._connection = None
 
     def _fetch(self, slot: Slot) -> Sequence[Row] | None:
-        values = self._compiled.bind(dict(zip(PLACES, slot, strict=False)))
+        values = self._compiled.bind(dict(zip(NAMES[0], slot, strict=False)))
         self._looks = 0
         try:
             return self._opened().execute(self._compiled.text, values).fetchall()

@@ -79,12 +79,7 @@ class SqlDirectory:
         """See :class:`check_user.directory.Directory`."""
         catalogue = self._catalogue
         plain = self._plain(address)
-        if plain is not None and trace is None:
-            ask = self._pool.ask
-            answer = await ask(catalogue.recipients, address.key, (plain,), is_ascii=True)
-            if answer.strays:
-                self._note_strays(address.key, answer.strays)
-        elif plain is not None:
+        if plain is not None:
             answer = await self._ask(catalogue.recipients, address.key, (plain,), trace)
         else:
             slots = self._slots(address.spellings)

@@ -106,18 +106,13 @@ class Pool:
                 raise Misconfigured(f"the database refuses us: {error}") from error
             raise
 
-    async def ask(
-        self, template: Template, key: str, slots: tuple[Slot, ...], *, is_ascii: bool = False
-    ) -> Answer:
-        """Ask one question. Raises Unavailable; a cancelled question is forgotten.
-
-        ``is_ascii`` says that all values are; otherwise they are looked at.
-        """
+    async def ask(self, template: Template, key: str, slots: tuple[Slot, ...]) -> Answer:
+        """Ask one question. Raises Unavailable; a cancelled question is forgotten."""
         if self._broken:
             raise Unavailable(self._broken)
         if len(self._queue) >= WAITING:
             raise Unavailable(f"overloaded: {WAITING} lookups wait for the database")
-        plain = is_ascii or all(value.isascii() for slot in slots for value in slot)
+        plain = "".join([value for slot in slots for value in slot]).isascii()
         question = Question(template, key, slots, self._loop.create_future(), plain)
         self._queue.append(question)
         self._pump_soon()

@@ -15,6 +15,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -113,15 +114,11 @@ class Session:
 
     def abort(self) -> None:
         """Close the connection at once, without a word to the server; again does no harm."""
-        connection = self.connection
-        if not connection.invalidated:
-            stop = getattr(connection.connection.driver_connection, "stop", None)
-            if stop is not None:
-                self._end = stop()
+        if not self.connection.invalidated:
+            self._end = _cut(self.connection)
+            if self._end is not None:
                 self._ending.add(self._end)
                 self._end.add_done_callback(self._ending.discard)
-            # Outside of a coroutine SQLAlchemy closes the socket without a farewell.
-            connection.invalidate()
 
     async def aclose(self) -> None:
         """Abort, and wait a second at most for the driver's thread to end, where it has one.
@@ -131,6 +128,23 @@ class Session:
         self.abort()
         if self._end is not None:
             await asyncio.wait({self._end}, timeout=1.0)
+
+
+def _cut(connection: Connection) -> asyncio.Future[Any] | None:
+    """Close a connection at once; a driver's thread, where it has one, ends with the future."""
+    stop = getattr(connection.connection.driver_connection, "stop", None)
+    end: asyncio.Future[Any] | None = None if stop is None else stop()
+    # Outside of a coroutine SQLAlchemy closes the socket without a farewell.
+    connection.invalidate()
+    return end
+
+
+async def _let_go(opening: asyncio.Task[Connection]) -> None:
+    """Close what is opened too late, and wait for the driver's thread to end."""
+    with suppress(DBAPIError):
+        end = _cut(await opening)
+        if end is not None:
+            await end
 
 
 def _execute(connection: Connection, statement: Executable, values: dict[str, str]) -> Rows:
@@ -182,7 +196,7 @@ class Opener:
     async def _open(self, endpoint: Endpoint) -> Session:
         engine = self._engines.get(endpoint) or self._engine(endpoint)
         stale = self._watch(endpoint)
-        connection = await greenlet_spawn(engine.connect)
+        connection = await self._connect(engine)
         raw = connection.connection.dbapi_connection
         shapes = self._shapes.setdefault(endpoint, {})
         session = Session(endpoint, connection, stale, shapes, self.ending)
@@ -195,6 +209,23 @@ class Opener:
             session.abort()
             raise
         return session
+
+    async def _connect(self, engine: Engine) -> Connection:
+        """Open a connection, or be cancelled.
+
+        aiosqlite loses sight of its thread when its own opening is cancelled, and the thread may
+        outlive the event loop then. So that is left to end, and what it opens is closed.
+        """
+        if engine.dialect.driver != "aiosqlite":
+            return await greenlet_spawn(engine.connect)
+        opening = asyncio.create_task(greenlet_spawn(engine.connect))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            leaving = asyncio.create_task(_let_go(opening))
+            self.ending.add(leaving)
+            leaving.add_done_callback(self.ending.discard)
+            raise
 
     def _engine(self, endpoint: Endpoint) -> Engine:
         try:
