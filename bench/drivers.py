@@ -7,8 +7,7 @@ the load's addresses from START on, every connection one after the other, compar
 answers with a line of JSON: answers, seconds, p50_us, p99_us, cpu_us (its own, for each answer).
 
 The drivers are those that check_user uses, on uvloop, and each at its best: asyncpg with a prepared
-statement, asyncmy (which has none) with a held cursor, aiosqlite with one trip to its thread a
-question.
+statement, asyncmy with one too, on a held cursor, aiosqlite with one trip to its thread a question.
 """
 
 from __future__ import annotations
@@ -48,7 +47,12 @@ async def sqlite(address: str) -> Ask:
 async def mariadb(address: str) -> Ask:
     """Connect to the socket ``address``."""
     connection = await asyncmy.connect(
-        unix_socket=address, user=USER, password=PASSWORD, db=DATABASE, autocommit=True
+        unix_socket=address,
+        user=USER,
+        password=PASSWORD,
+        db=DATABASE,
+        autocommit=True,
+        stmt_cache_size=1,
     )
     cursor = connection.cursor()
 

@@ -115,6 +115,19 @@ def test_the_key_of_a_key_is_itself(text: str) -> None:
         assert canonical(found.key) == canonical_pair(written, found.domain.key) == found.key
 
 
+@given(PATHS)
+def test_keeping_case_tells_no_more_than_case(text: str) -> None:
+    """With case kept a text is an address where it is one without, its key is stable, folds to the
+    other, and the same rows are candidates where a column was folded."""
+    folded, exact = parse(text), parse(text, keeps_case=True)
+    assert type(folded) is type(exact)
+    if isinstance(folded, Address) and isinstance(exact, Address):
+        assert parse(exact.key, keeps_case=True) == exact
+        assert canonical(exact.key, keeps_case=True) == exact.key
+        assert canonical(exact.key) == folded.key
+        assert set(exact.folded_spellings) == set(folded.folded_spellings)
+
+
 @given(LOCALS, st.sampled_from(["x.example", "bücher.example"]))
 def test_every_content_of_a_local_part_can_be_asked_for(content: str, name: str) -> None:
     """Quoted and escaped in any way, a content has one key, which keeps what it says."""

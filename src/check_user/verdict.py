@@ -92,18 +92,26 @@ class Reply(NamedTuple):
         if self.code < 300:
             return known(address)
         action = Action.DENY if self.code >= 500 else Action.DENYSOFT
-        text = self.text.replace("{address}", address)
-        return Verdict(action, reason, self.code, self.enhanced, text)
+        return Verdict(action, reason, self.code, self.enhanced, self.say(address))
+
+    def say(self, address: str) -> str:
+        """The text, with ``address`` in it."""
+        return self.text.replace("{address}", address)
 
 
 class Replies(NamedTuple):
-    """The replies to recipients that are refused, by reason. Codes: RFC 5321 4.2, RFC 3463 3."""
+    """The replies to recipients that are refused, by reason. Codes: RFC 5321 4.2, RFC 3463 3.
+
+    ``harvest`` is no verdict's: it stands for a 5xx to a client who has guessed too often, and who
+    shall not learn which reason it has.
+    """
 
     unknown: Reply = Reply(550, "5.1.1", "Address '{address}' doesn't exist on this server")
     disabled: Reply = Reply(550, "5.2.1", "Address '{address}' is disabled")
     refused: Reply = Reply(550, "5.7.1", "Address '{address}' takes no mail")
     busy: Reply = Reply(450, "4.2.1", "Address '{address}' is busy - try later")
     full: Reply = Reply(452, "4.2.2", "The mailbox of '{address}' is full - try later")
+    harvest: Reply = Reply(450, "4.7.1", "Too many unknown recipients - try later")
 
 
 def unknown(address: str) -> Verdict:

@@ -55,6 +55,7 @@ def test_a_schema_takes_the_place_of_names() -> None:
         ("schema=vexim\nschema_value=server_id 1\n", "schema_value", "has no 'server_id'"),
         (f"{NAMES}code_unknown=250 2.1.5\n", "code_unknown", "5xx 5.x.x or 4xx 4.x.x"),
         (f"{NAMES}code_disabled=550 4.2.1\n", "code_disabled", "not a reply code"),
+        (f"{NAMES}code_harvest=250 2.1.5\n", "code_harvest", "4xx 4.x.x or 5xx 5.x.x"),
         (f"{NAMES}text_busy=hello {{user}}\n", "text_busy", "no other braces"),
         (f"{NAMES}text_busy=für\n", "text_busy", "printable ASCII"),
         (f"{NAMES}domain_delimiter=x..y +\n", "domain_delimiter", "not a domain"),

@@ -195,7 +195,7 @@ async def test_more_questions_than_the_queue_holds(database: DatabaseServer) -> 
     async with behind(database) as (proxy, ask):
         proxy.pause()
         answers = await asyncio.gather(*(ask(KNOWN) for _ in range(3000)))
-        assert all(answer.soft for answer in answers)
+        assert [answer for answer in answers if not answer.soft][:3] == []
         shed = sorted(answer.seconds for answer in answers if "overloaded" in answer.cause)
         assert len(shed) >= 900
         assert shed[len(shed) // 2] <= AT_ONCE

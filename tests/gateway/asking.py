@@ -24,7 +24,8 @@ from check_user.protocols.smtp import (
     Recipient,
     Reply,
 )
-from check_user.verdict import FAULT, MALFORMED, Verdict, foreign, known, unknown
+from check_user.verdict import FAULT, MALFORMED, Replies, Verdict, foreign, known, unknown
+from check_user.verdict import Reply as Refusal
 
 CLIENT = "192.0.2.7"
 HELLO = "client.example"
@@ -40,6 +41,7 @@ MAIL = Mail(
     client=CLIENT,
 )
 NO_LIMITS = Doorkeeper(Crowd(), clients=0, unknown=0, is_aside=lambda _: True)
+TOO_MANY_GUESSES = Replies().harvest
 SHORT = Timeouts(connect=0.5, recipient=0.5, data=0.5, stall=0.5, end=0.5)
 """Where a test waits for them to be over; a healthy server needs a tenth."""
 
@@ -102,9 +104,14 @@ class Gateway:
 class Client:
     """One session."""
 
-    def __init__(self, chain: Chain, doorkeeper: Doorkeeper = NO_LIMITS) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        doorkeeper: Doorkeeper = NO_LIMITS,
+        harvest: Refusal = TOO_MANY_GUESSES,
+    ) -> None:
         self.chain = chain
-        self.session = Session(chain, doorkeeper)
+        self.session = Session(chain, doorkeeper, harvest)
 
     async def ask(self, question: Question) -> Reply | None:
         """Ask, and wait for the answer."""

@@ -11,6 +11,7 @@ import pytest
 
 from check_user.gateway.crowd import HOUR, Crowd, Doorkeeper, Visit, forget, network_of, share
 from check_user.protocols.smtp import Connect, Reply
+from check_user.verdict import Reply as Refusal
 from tests.gateway.asking import MAIL, Client, Gateway, codes, recipient
 from tests.gateway.hop import Hop
 
@@ -226,9 +227,32 @@ async def test_a_network_that_guesses(gateway: Gateway, crowd: Crowd) -> None:
     replies = [[(await guessing.rcpt(name)).code for name in names] for _ in range(7)]
     assert replies == [[550, 250, 451, 553]] * 5 + [[450, 250, 451, 553]] * 2
     throttled = await guessing.rcpt("nobody@ours.example")
-    assert (throttled.code, throttled.enhanced) == (450, "4.7.1")
+    text = "Too many unknown recipients - try later"
+    assert throttled == Reply(450, "4.7.1", (text,), in_place_of_5xx=True)
     other = await admitted(gateway, crowd, ELSEWHERE, 5)
     assert codes([await other.rcpt(name) for name in names]) == [550, 250, 451, 553]
+
+
+@pytest.mark.fault("AB01", "PC17")
+@pytest.mark.parametrize("local", ["no" + "x" * 900, "no\x1b\x07", "no\u202e\udcff", "no{address}"])
+async def test_what_who_guesses_is_told_is_one_line(
+    gateway: Gateway, crowd: Crowd, local: str
+) -> None:
+    """Whatever address a client writes, what it is told of it is a line of printable ASCII, and the
+    site's text comes first."""
+    chain = (await gateway.client("queue/maildir mail")).chain
+    harvest = Refusal(450, "4.7.1", "No more about {address}, {address}")
+    guessing = Client(chain, keeper(crowd, unknown=1), harvest)
+    await guessing.told(Connect(NETWORK[0]))
+    await guessing.told(MAIL)
+    answers = [await guessing.rcpt(f"{local}@ours.example") for _ in range(2)]
+    guessing.session.closed()
+    (text,) = answers[1].lines
+    assert codes(answers) == [550, 450]
+    assert text.startswith("No more about no")
+    assert text.isascii()
+    assert text.isprintable()
+    assert len(text) <= 460
 
 
 @pytest.mark.fault("AB01")

@@ -6,10 +6,10 @@ import pytest
 
 from check_user.protocols.smtp import End, Mail, Question, Reply
 from check_user.protocols.smtp.limits import SmtpLimits
-from check_user.protocols.smtp.replies import TOO_MANY_GUESSES
 from tests.protocols.smtp_door import SmtpDoor, codec, decide, in_mail, opened
 
 FAREWELL = b"421 4.7.0 mx.example.org "
+LATER = Reply(450, "4.7.1", ("Later",), in_place_of_5xx=True)
 
 
 @pytest.mark.fault("GW12")
@@ -64,7 +64,7 @@ def test_harvest_of_a_network_that_guesses() -> None:
 
     def hide(question: Question) -> Reply | None:
         reply = decide(question)
-        return TOO_MANY_GUESSES if reply is not None and reply.code >= 500 else reply
+        return LATER if reply is not None and reply.code >= 500 else reply
 
     door = opened()
     door.decide = hide

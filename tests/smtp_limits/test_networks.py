@@ -100,6 +100,34 @@ def test_a_harvest(tmp_path: Path, workers: str) -> None:
             assert [elsewhere.rcpt(path) for path in (KNOWN, UNKNOWN)] == [250, 550]
 
 
+@pytest.mark.fault("AB01")
+@pytest.mark.parametrize("code", [421, 450, 550])
+def test_the_reply_to_who_guesses(tmp_path: Path, code: int) -> None:
+    """The site says what a network that has guessed too often is told of whoever isn't there, the
+    address in it as the client wrote it; who exists is taken as ever, and twenty end a session."""
+    class_ = code // 100
+    keys = {
+        "smtp_max_unknown_per_hour": "1",
+        "code_harvest": f"{code} {class_}.7.28",
+        "text_harvest": "Ask no more for {address}",
+    }
+    with SmtpServing(tmp_path, **PROXIES, **keys) as serving:
+        with serving.client(near(1)).begin() as client:
+            assert client.ask(b"RCPT TO:" + UNKNOWN).startswith(b"550 5.1.1 ")
+        with serving.client(near(2)).begin() as client:
+            assert client.rcpt(KNOWN) == 250
+            told = client.ask(b"RCPT TO:<No\xc3\xb6ne@example.org>")
+            assert told.startswith(b"553 ")
+            told = client.ask(b"RCPT TO:<NoBody@example.org>")
+            assert told == b"%d %d.7.28 Ask no more for NoBody@example.org\r\n" % (code, class_)
+            if code == 421:
+                assert client.reply() == b""
+                return
+            assert client.rcpt(KNOWN) == 250
+            assert [client.rcpt(UNKNOWN) for _ in range(19)] == [code] * 19
+            assert client.reply().startswith(b"421 4.7.0 ")
+
+
 @pytest.mark.fault("OS09")
 def test_a_worker_dies(tmp_path: Path) -> None:
     """A worker that is killed takes its clients with it: they don't count against their network."""

@@ -18,7 +18,8 @@ Equal addresses have equal keys, and the key of a key is itself. Two addresses a
 - their local parts are, after quotes and backslashes are taken away, Unicode's NFC is applied and
   the 26 ASCII letters are folded to lower case. No other letter is folded: ``str.lower`` would make
   ``k`` of the Kelvin sign U+212A, and a stranger's address would become Karl's. For the same reason
-  the three code points whose NFC is an ASCII character (U+037E, U+1FEF, U+212A) stay as they are;
+  the three code points whose NFC is an ASCII character (U+037E, U+1FEF, U+212A) stay as they are.
+  Where ``keeps_case`` is asked for, the local part isn't folded at all;
 - and their domains have the same A-labels (RFC 5890), in lower case and without the one trailing
   dot that a name may have. U-labels are encoded by strict IDNA 2008: nothing is mapped, so that
   ``straße.example`` isn't ``strasse.example``, and ``x。example``, ``℀.example``, an emoji, or a

@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 
 from check_user.address.mailbox import Address
+from check_user.address.text import lower
 
 _SRS0 = "[=+-][^=]+=[^=]+=[^=]+=.+"
 _SRS = re.compile(f"srs0{_SRS0}|srs1[=+-][^=]+=[^=]+={_SRS0}", re.DOTALL)
@@ -31,10 +32,10 @@ _TAG = re.compile("(?:ms)?prvs1?=[0-9a-z]+=|btv1==[0-9a-z]+==")
 
 def is_srs(address: Address) -> bool:
     """Tell whether the local part has the form that SRS gives it."""
-    return _SRS.fullmatch(address.local) is not None
+    return _SRS.fullmatch(lower(address.local)) is not None
 
 
 def without_tag(address: Address) -> Address | None:
     """Give the address that a BATV tag was put before, or None where there is no tag."""
-    tag = _TAG.match(address.local)
+    tag = _TAG.match(lower(address.local))
     return address.part(tag.end(), len(address.local)) if tag else None

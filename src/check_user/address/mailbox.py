@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ from check_user.address.text import (
     WHITE_SPACE,
     Malformed,
     MalformedError,
+    compose,
     decompose,
     fold,
     lower,
@@ -57,13 +58,15 @@ class Address:
     """A mailbox; equal to another by ``key``, the canonical text (at most 254 octets).
 
     ``local`` is what the local part says, without quotes and folded. ``written`` is the local part
-    as it was asked for, with its quotes.
+    as it was asked for, with its quotes. Where a site ``keeps_case``, neither ``key`` nor ``local``
+    have the local part folded.
     """
 
     key: str
     local: str = field(compare=False)
     domain: Domain = field(compare=False)
     written: str = field(compare=False)
+    keeps_case: bool = field(default=False, compare=False)
 
     @property
     def as_given(self) -> tuple[str, str]:
@@ -72,8 +75,8 @@ class Address:
 
     @property
     def is_postmaster(self) -> bool:
-        """Whether this is the mailbox that every domain must have (RFC 5321 4.5.1)."""
-        return self.local == "postmaster"
+        """Whether this is the mailbox that every domain must have, in any case (RFC 5321 4.5.1)."""
+        return lower(self.local) == "postmaster"
 
     @property
     def spellings(self) -> tuple[tuple[str, str], ...]:
@@ -98,11 +101,13 @@ class Address:
         finds has both forms here, and its key then tells whether it is this address.
         """
         domains = self.domain.folded_spellings
-        if self.local.isascii() and not self.key.startswith('"'):
-            return tuple((self.local, domain) for domain in domains)
-        locals_: tuple[str, ...] = (self.local,)
-        if not self.local.isascii():
-            both = (self.local, self.local.lower())
+        if self.local.isascii() and self.key[0] != '"':
+            local = self.local.lower()
+            return tuple([(local, domain) for domain in domains])
+        folded = fold(self.local)
+        locals_: tuple[str, ...] = (folded,)
+        if not folded.isascii():
+            both = (folded, folded.lower())
             locals_ = unique(*both, *(lower(decompose(local)) for local in both))
         locals_ = unique(*locals_, *map(_write, locals_))
         return tuple((local, domain) for local in locals_ for domain in domains)
@@ -120,7 +125,7 @@ class Address:
 
         With ``+``: ``a+b+c@d`` gives ``a+b@d`` and ``a@d``. ``delimiters`` is a set of characters.
         """
-        if self.local in NEVER_SPLIT:
+        if lower(self.local) in NEVER_SPLIT:
             return
         for end in range(len(self.local) - 1, 0, -1):
             if self.local[end] in delimiters and (base := self.part(0, end)):
@@ -129,9 +134,10 @@ class Address:
     def part(self, begin: int, end: int) -> Address | None:
         """Give the address whose local part is ``local[begin:end]``, as far as it is one."""
         given = self.as_given[0]
-        spelling = given if lower(given) == self.local else self.local
+        spelling = given if lower(given) == lower(self.local) else self.local
+        written = _write(spelling[begin:end])
         with suppress(MalformedError):  # it may be empty, or too long with the quotes it needs
-            return _address(_write(spelling[begin:end]), self.domain)
+            return _address(written, self.domain, keeps_case=self.keeps_case)
         return None
 
 
@@ -152,24 +158,29 @@ class Unqualified:
         return printable(self.key)
 
 
-def parse(text: str, max_local: int = MAX_LOCAL) -> Address | Unqualified | Malformed:
+def parse(
+    text: str, max_local: int = MAX_LOCAL, *, keeps_case: bool = False
+) -> Address | Unqualified | Malformed:
     """Read an RFC 5321 path, with or without angle brackets. Never raises.
 
     ``text`` was decoded from UTF-8 with ``surrogateescape``. ``max_local`` is the limit of the
-    local part, in octets.
+    local part, in octets; ``keeps_case`` says that case counts in it.
     """
     bare = text[1:-1] if text[:1] == "<" and text[-1:] == ">" else text
     plain = _match_plain(bare, max_local)
     if plain:
-        written, domain = plain.groups()
-        return Address(bare.lower(), written.lower(), Domain(domain.lower(), domain), written)
+        written, name = plain.groups()
+        domain = Domain(name.lower(), name)
+        if keeps_case:
+            return Address(f"{written}@{domain.key}", written, domain, written, keeps_case=True)
+        return Address(bare.lower(), written.lower(), domain, written)
     try:
-        return _read_path(text, max_local)
+        return _read_path(text, max_local, keeps_case=keeps_case)
     except MalformedError as error:
         return Malformed(str(error))
 
 
-def canonical(stored: str) -> str | None:
+def canonical(stored: str, *, keeps_case: bool = False) -> str | None:
     """Give the key of an address as a database holds it, or None when it isn't an address.
 
     White space around it doesn't count (a CHAR column pads); a path's brackets and source route
@@ -177,35 +188,44 @@ def canonical(stored: str) -> str | None:
     """
     stored = stored.strip(WHITE_SPACE)
     if _match_plain(stored):
-        return stored.lower()
+        return _plain_key(stored, keeps_case=keeps_case)
     try:
-        mailbox = _read_mailbox(stored)
+        mailbox = _read_mailbox(stored, keeps_case=keeps_case)
     except MalformedError:
-        return _canonical_capitals(stored)
+        return _canonical_capitals(stored, keeps_case=keeps_case)
     return mailbox.key if isinstance(mailbox, Address) else None
 
 
-def _canonical_capitals(stored: str) -> str | None:
+def _plain_key(plain: str, *, keeps_case: bool) -> str:
+    """Give the key of an address of atoms and ASCII labels."""
+    if not keeps_case:
+        return plain.lower()
+    local, at, domain = plain.partition("@")
+    return local + at + domain.lower()
+
+
+def _canonical_capitals(stored: str, *, keeps_case: bool) -> str | None:
     """Read an address whose domain has U-labels in capitals; see :func:`canonical_domain`."""
     local, _, domain = stored.rpartition("@")
     lowered = lower_letters(domain)
-    return canonical(f"{local}@{lowered}") if lowered != domain else None
+    same = lowered == domain
+    return None if same else canonical(f"{local}@{lowered}", keeps_case=keeps_case)
 
 
-def canonical_pair(local: str, domain: str) -> str | None:
+def canonical_pair(local: str, domain: str, *, keeps_case: bool = False) -> str | None:
     """Give the key of an address that a database holds in two columns, or None.
 
     ``local`` may be written as in an address (``"a b"``) or be its bare content (``a b``).
     """
     local, domain = local.strip(WHITE_SPACE), domain.strip(WHITE_SPACE)
     if _match_plain(stored := f"{local}@{domain}"):
-        return stored.lower()
+        return _plain_key(stored, keeps_case=keeps_case)
     domain_key = canonical_domain(domain)
     if domain_key is None:
         return None
     written = local if QUOTED_STRING.fullmatch(local) else _write(local)
     try:
-        return _address(written, Domain(domain_key, domain)).key
+        return _address(written, Domain(domain_key, domain), keeps_case=keeps_case).key
     except MalformedError:
         return None
 
@@ -218,15 +238,15 @@ def _match_plain(text: str, max_local: int = MAX_LOCAL) -> re.Match[str] | None:
     return plain if plain and plain.end(1) <= max_local else None
 
 
-def _read_path(text: str, max_local: int) -> Address | Unqualified:
+def _read_path(text: str, max_local: int, *, keeps_case: bool) -> Address | Unqualified:
     if text.startswith("<"):
         if not text.endswith(">"):
             raise MalformedError("unbalanced angle brackets")
         text = text[1:-1]
     require_text(text, MAX_ADDRESS, "address")
     if not text.startswith("@"):
-        return _read_mailbox(text, max_local)
-    mailbox = _read_mailbox(_drop_route(text), max_local)
+        return _read_mailbox(text, max_local, keeps_case=keeps_case)
+    mailbox = _read_mailbox(_drop_route(text), max_local, keeps_case=keeps_case)
     if isinstance(mailbox, Unqualified):
         raise MalformedError("source route to a name without a domain")
     return mailbox
@@ -244,7 +264,9 @@ def _drop_route(text: str) -> str:
     return mailbox
 
 
-def _read_mailbox(text: str, max_local: int = MAX_LOCAL) -> Address | Unqualified:
+def _read_mailbox(
+    text: str, max_local: int = MAX_LOCAL, *, keeps_case: bool
+) -> Address | Unqualified:
     """Read a local part with or without a domain. Raises MalformedError."""
     if not text or text.startswith("@"):
         raise MalformedError("empty local part")
@@ -253,26 +275,28 @@ def _read_mailbox(text: str, max_local: int = MAX_LOCAL) -> Address | Unqualifie
         raise MalformedError(NO_LOCAL_PART)
     written, rest = found[0], text[found.end() :]
     if rest.startswith("@"):
-        return _address(written, read_domain(rest[1:]), max_local)
+        return _address(written, read_domain(rest[1:]), max_local, keeps_case=keeps_case)
     if rest:
         raise MalformedError(NO_LOCAL_PART)
-    local, key = _local_part(written, max_local)
+    local, key = _local_part(written, max_local, fold)
     if ROUTING.search(local):
         raise MalformedError("a route in a name without a domain")
     return Unqualified(key, local)
 
 
-def _address(written: str, domain: Domain, max_local: int = MAX_LOCAL) -> Address:
-    local, local_key = _local_part(written, max_local)
+def _address(
+    written: str, domain: Domain, max_local: int = MAX_LOCAL, *, keeps_case: bool
+) -> Address:
+    local, local_key = _local_part(written, max_local, compose if keeps_case else fold)
     key = f"{local_key}@{domain.key}"
     require_text(key, MAX_ADDRESS, "address")
-    return Address(key, local, domain, written)
+    return Address(key, local, domain, written, keeps_case)
 
 
-def _local_part(written: str, max_local: int) -> tuple[str, str]:
-    """Give what a written local part says, folded, and its canonical text."""
+def _local_part(written: str, max_local: int, canon: Callable[[str], str]) -> tuple[str, str]:
+    """Give what a written local part says, in the form ``canon`` gives it, and how to write it."""
     require_text(written, max_local, "local part")
-    local = fold(_content(written))
+    local = canon(_content(written))
     if not local:
         raise MalformedError("empty local part")
     key = _write(local)

@@ -71,6 +71,11 @@ def fold(text: str) -> str:
     return _normalize("NFC", lower(_normalize("NFC", text)))
 
 
+def compose(text: str) -> str:
+    """Give the NFC spelling, in which letters keep their case."""
+    return text if text.isascii() else _normalize("NFC", text)
+
+
 def decompose(text: str) -> str:
     """Give the NFD spelling, as some systems store names; ``fold`` undoes it."""
     return text if text.isascii() else _normalize("NFD", text)

@@ -51,6 +51,7 @@ def sql_options(settings: Settings) -> SqlOptions:
         delimiters=settings.recipient_delimiter,
         delimiters_at=values_of(settings.domain_delimiter),
         check_targets=settings.check_alias_targets,
+        keeps_case=settings.local_part_case == "exact",
     )
 
 
@@ -128,4 +129,5 @@ def build_check(settings: Settings, directory: Directory) -> Check:
         replies=replies_of(settings),
         dry_run=settings.mode == "dry_run",
         dry_run_at=frozenset(settings.dry_run_domains),
+        keeps_case=settings.local_part_case == "exact",
     )

@@ -13,6 +13,7 @@ from functools import partial
 from typing import TypeAlias
 
 from check_user.app.build import Report
+from check_user.app.rules import replies_of
 from check_user.config import ConfigError, Settings
 from check_user.directory.sql.resolver import Resolver
 from check_user.gateway.chain import Chain
@@ -96,6 +97,7 @@ class Gateway:
             unknown=settings.smtp_max_unknown_per_hour,
             is_aside=self._is_aside,
         )
+        self._harvest = replies_of(settings).harvest
         self._farewell = f"421 4.3.2 {self._me} Closing the connection\r\n".encode()
         self._sessions = 0
         self._empty = asyncio.Event()
@@ -103,7 +105,7 @@ class Gateway:
 
     def opening(self, client: str) -> Talk:
         """A session with the client at this network address."""
-        session = Session(self.chain, self._doorkeeper)
+        session = Session(self.chain, self._doorkeeper, self._harvest)
         codec = SmtpCodec(
             self._me,
             client=client,

@@ -78,7 +78,8 @@ class Check:
     ``delimiters_at`` has those of domains (by key) that have their own. ``bounce_forms`` (``srs``,
     ``batv``) are the forms of a bounce's recipient that are ours. ``replies`` are those to
     refused recipients. ``dry_run`` says that nothing is refused, or ``dry_run_at`` the domains (by
-    key) in which nothing is.
+    key) in which nothing is. ``keeps_case`` says that case counts in a local part, for the
+    directory too.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class Check:
         replies: Replies | None = None,
         dry_run: bool = False,
         dry_run_at: Collection[str] = (),
+        keeps_case: bool = False,
     ) -> None:
         self._directory = directory
         self._within = Deadline(max(timeout - ANSWERING, timeout / 2))
@@ -113,12 +115,13 @@ class Check:
             Presence.BUSY: (Reason.BUSY, replies.busy),
             Presence.FULL: (Reason.FULL, replies.full),
         }
+        self._keeps_case = keeps_case
         self._dry_run = dry_run
         self._dry_run_at = dry_run_at
 
     def decide(self, text: str) -> Decision | Coroutine[Any, Any, Decision]:
         """As :meth:`recipient`, at once where nobody has to be waited for."""
-        parsed = parse(text, self._max_local)
+        parsed = parse(text, self._max_local, keeps_case=self._keeps_case)
         if not isinstance(parsed, Address):
             return self._said(_decide_unasked(parsed))
         presence = self._find_at_once(parsed)
@@ -128,7 +131,7 @@ class Check:
 
     async def recipient(self, text: str, trace: Trace | None = None) -> Decision:
         """Decide about an envelope recipient: an RFC 5321 path, with or without brackets."""
-        parsed = parse(text, self._max_local)
+        parsed = parse(text, self._max_local, keeps_case=self._keeps_case)
         if isinstance(parsed, Address):
             return await self._ask(parsed, trace)
         return self._said(_decide_unasked(parsed))

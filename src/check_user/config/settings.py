@@ -19,7 +19,7 @@ from check_user.config.declaring import Key, key
 from check_user.config.values import Listen, Named, ReplyCode
 from check_user.verdict import Replies, Reply
 
-UNKNOWN, DISABLED, REFUSED, BUSY, FULL = Replies()
+UNKNOWN, DISABLED, REFUSED, BUSY, FULL, HARVEST = Replies()
 
 
 def _code(reply: Reply) -> Any:
@@ -45,6 +45,13 @@ class Settings(AccountSettings):
         "be given several times.",
         (),
         repeatable=True,
+    )
+    local_part_case: str = key(
+        values.choice("fold", "exact"),
+        "Whether case counts in a local part: with `exact`, `Anna@example.org` is another address "
+        "than `anna@example.org`, whatever the column's collation says. (Postfix folds what it "
+        "looks up in a map; its policy service doesn't.)",
+        "fold",
     )
     check_alias_targets: bool = key(
         values.YES_NO,
@@ -91,6 +98,13 @@ class Settings(AccountSettings):
         values.reply_code(4, 5, 2), "The reply to one whose mailbox is full.", _code(FULL)
     )
     text_full: str = key(values.REPLY_TEXT, "Its text.", FULL.text)
+    code_harvest: ReplyCode = key(  # noqa: RUF009 - as above
+        values.reply_code(4, 5),
+        "The SMTP gateway's reply to a network that has had `smtp_max_unknown_per_hour` recipients "
+        "refused, in place of every 5xx about a recipient.",
+        _code(HARVEST),
+    )
+    text_harvest: str = key(values.REPLY_TEXT, "Its text.", HARVEST.text)
     bounce_forms: tuple[str, ...] = key(
         values.some_of("srs", "batv"),
         "The forms that this site's mail system gives to senders, so that their bounces come back: "
@@ -189,7 +203,7 @@ class Settings(AccountSettings):
     smtp_max_unknown_per_hour: int = key(
         values.count(0, 1_000_000_000),
         "Recipients in an hour that one such network has refused for good; what would be 5xx is "
-        "450 after that, and who exists is taken as ever. 0: no limit.",
+        "`code_harvest` after that, and who exists is taken as ever. 0: no limit.",
         100,
     )
     smtp_session_time: float = key(

@@ -1,6 +1,6 @@
 """One client's session: the codec's questions in, replies out.
 
-    session = Session(chain, doorkeeper)
+    session = Session(chain, doorkeeper, harvest)
     reply = session.handle(question)        a Reply, None, or an awaitable of one
     session.closed()                        the client has gone
 
@@ -13,8 +13,8 @@ A message in a loop is refused at its end, 554 5.4.6, and goes nowhere. Loops ar
 of Received fields alone: a maildir behind a gateway passes nothing on.
 
 A client whose network has too many here is told 421 in place of the greeting; one whose network has
-guessed too often is told 450 where it would be 5xx (see ``crowd``). That an address is malformed
-isn't guessing: it is told whatever the count.
+guessed too often is told 450, or what the site says (``harvest``), where it would be 5xx (see
+``crowd``). That an address is malformed isn't guessing: it is told whatever the count.
 
 An exception in a hook, or anywhere below, is 451 4.3.0 with a constant text to the question it
 belongs to, and one report; the session goes on. A message that it hits is never delivered.
@@ -32,6 +32,7 @@ from check_user.gateway.crowd import Doorkeeper, Visit
 from check_user.gateway.delivery import INTERNAL, Transaction
 from check_user.gateway.header import MOST_RECEIVED, ReceivedCount, received
 from check_user.gateway.plugins import Decision
+from check_user.protocols import one_line
 from check_user.protocols.smtp import (
     Abandon,
     Connect,
@@ -44,8 +45,8 @@ from check_user.protocols.smtp import (
     Reply,
     Secured,
 )
-from check_user.protocols.smtp.replies import TOO_MANY_GUESSES
 from check_user.verdict import FAULT
+from check_user.verdict import Reply as Refusal
 
 SENDER_OK = Reply(250, "2.1.0", ("Sender ok",))
 NO_TRANSACTION = Reply(503, "5.5.1", ("MAIL first",))
@@ -71,6 +72,7 @@ class Session:
         "_chain",
         "_delivery",
         "_doorkeeper",
+        "_harvest",
         "_received",
         "_refused",
         "_site",
@@ -79,8 +81,9 @@ class Session:
         "_visit",
     )
 
-    def __init__(self, chain: Chain, doorkeeper: Doorkeeper) -> None:
-        """Wait for Connect."""
+    def __init__(self, chain: Chain, doorkeeper: Doorkeeper, harvest: Refusal) -> None:
+        """Wait for Connect. ``harvest`` is said to a network that has guessed too often."""
+        self._harvest = harvest
         self._doorkeeper = doorkeeper
         self._visit: Visit | None = None
         """None before it was let in, and after it has gone."""
@@ -197,7 +200,7 @@ class Session:
         self, transaction: Transaction, recipient: Recipient, decision: Decision, deadline: float
     ) -> Reply | Awaitable[Reply]:
         if decision.reply is not None:
-            return self._guarded(decision.reply)
+            return self._guarded(recipient, decision.reply)
         answer = self._delivery.recipient(transaction.mail, recipient, deadline)
         if isinstance(answer, Reply):
             return self._noted(transaction, recipient, answer)
@@ -206,18 +209,21 @@ class Session:
     def _noted(self, transaction: Transaction, recipient: Recipient, reply: Reply) -> Reply:
         if reply.is_positive:
             transaction.recipients.append(recipient)
-        return self._guarded(reply)
+        return self._guarded(recipient, reply)
 
     async def _note(
         self, transaction: Transaction, recipient: Recipient, answer: Awaitable[Reply]
     ) -> Reply:
         return self._noted(transaction, recipient, await answer)
 
-    def _guarded(self, reply: Reply) -> Reply:
-        """Tell a network that has guessed too often nothing for good."""
+    def _guarded(self, recipient: Recipient, reply: Reply) -> Reply:
+        """Tell a network that has guessed too often the same about whoever isn't there."""
         if reply.code < 500 or reply.enhanced == MALFORMED:
             return reply
-        return TOO_MANY_GUESSES if self._visit and not self._visit.may_guess() else reply
+        if not self._visit or self._visit.may_guess():
+            return reply
+        text = one_line(self._harvest.say(recipient.text.removeprefix("<").removesuffix(">")))
+        return Reply(self._harvest.code, self._harvest.enhanced, (text,), in_place_of_5xx=True)
 
     async def _data(self, *, chunked: bool) -> Reply:
         transaction = self._transaction

@@ -24,7 +24,7 @@ QUEUED = 10_000
 BATCH = 256
 """Records a write; formatting more at once would keep the interpreter from the event loop."""
 
-GATHER = 0.02
+GATHER = 0.1
 """Seconds for which records are gathered before they are written together."""
 
 RETRY = 0.5

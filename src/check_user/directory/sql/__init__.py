@@ -49,7 +49,7 @@ async def open_directory(options: SqlOptions, report: Report) -> SqlDirectory | 
             known.append(await _read(session, options))
             sessions.append(session)
         _, values = parameters([known[0].probe])
-        await session.execute(known[0].proof.statement(1), values)
+        await session.fetch(known[0].proof.statement(1), values)
 
     timeout = options.lookup_timeout
     soft = min(SOFT, timeout / 3)

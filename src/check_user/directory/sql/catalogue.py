@@ -96,12 +96,12 @@ class Catalogue:
     @property
     def proof(self) -> Template:
         """The statement that a fresh connection must answer,"""
-        return self.domain
+        return self.recipients
 
     @property
     def probe(self) -> Slot:
         """and what it is asked for."""
-        return (PROBE,)
+        return (PROBE, PROBE)
 
     @property
     def is_case_blind(self) -> bool:
@@ -130,7 +130,8 @@ async def read_catalogue(session: Session, options: SqlOptions) -> Catalogue:
 
     def rows(*, folded: bool) -> Rows:
         name = "address folded" if folded else "address"
-        return Rows(name, emails.table, emails.names, enabled, folded, emails.binary)
+        binary, keeps_case = emails.binary, options.keeps_case
+        return Rows(name, emails.table, emails.names, enabled, folded, binary, keeps_case)
 
     def domain(*, folded: bool) -> Domains:
         name = "domain folded" if folded else "domain"

@@ -10,14 +10,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from check_user.directory import Finding, Level, Misconfigured, Unavailable
-from check_user.directory.sql.catalogue import Catalogue, Columns, compares_equal, read_catalogue
+from check_user.directory.sql.catalogue import (
+    Catalogue,
+    Columns,
+    compares_equal,
+    read_catalogue,
+    reflect,
+)
 from check_user.directory.sql.drivers import Endpoint, dialect_of, endpoints_of
 from check_user.directory.sql.faults import describe
+from check_user.directory.sql.index_advice import create_index, spare_folding
 from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.plans import uses_index
 from check_user.directory.sql.schema_doctor import (
@@ -25,8 +33,10 @@ from check_user.directory.sql.schema_doctor import (
     examine_rows,
     examine_schema,
 )
+from check_user.directory.sql.schema_types import examine_enabled
 from check_user.directory.sql.session import Opener, Session
 from check_user.directory.sql.stored import shown
+from check_user.directory.sql.stored_domains import beyond_ascii
 from check_user.directory.sql.templates import Template, UntypedText, compared, octets
 
 PATIENCE = 60.0
@@ -105,24 +115,35 @@ async def _lookups(
     ):
         subject = f"{columns.table.fullname}({', '.join(columns.names)})"
         yield Finding(Level.OK, subject, "is there and can be read")
-        yield await _exact_index(session, subject, exact)
+        yield await _exact_index(session, subject, columns, exact)
         yield await _folded_index(session, subject, columns, folded, options)
         yield await _looseness(session, subject, columns)
-        for name in columns.names:
+        for name in () if options.keeps_case else columns.names:
             yield await _canonical(session, columns, name)
+        name = columns.names[-1]
+        for finding in await beyond_ascii(session, subject, columns.table.c[name]):
+            yield finding
+    if options.email_enabled:
+        types = await reflect(session, options.email_table)
+        for name in catalogue.emails.extra:
+            value = options.email_enabled_value
+            for finding in examine_enabled(options.email_table, name, value, types[name]):
+                yield finding
 
 
 # Indexes
 
 
-async def _exact_index(session: Session, subject: str, template: Template) -> Finding:
+async def _exact_index(
+    session: Session, subject: str, columns: Columns, template: Template
+) -> Finding:
     if await uses_index(session, template):
         return Finding(Level.OK, subject, "an index serves the lookup")
     return Finding(
         Level.WARNING,
         subject,
         "no index serves the lookup: each one reads the whole table",
-        f"CREATE INDEX ON {subject}",
+        create_index(_keys(columns), session.dialect, folded=False),
     )
 
 
@@ -134,15 +155,17 @@ async def _folded_index(
         return Finding(Level.OK, subject, f"needs no second look for other spellings ({why})")
     if await uses_index(session, template):
         return Finding(Level.OK, subject, "compares case; an index serves the second, folded look")
-    folded = ", ".join(f"lower(trim({name}))" for name in columns.names)
     return Finding(
         Level.WARNING,
         subject,
         "compares case-sensitively, so an address that isn't found is looked for in other "
         "spellings, which reads the whole table",
-        f"CREATE INDEX ON {columns.table.fullname} ({folded}) where the database can; or "
-        "a case-insensitive collation; or, if all is stored in lower case, stored_form=canonical",
+        spare_folding(_keys(columns), session.dialect, domains=False),
     )
+
+
+def _keys(columns: Columns) -> list[ColumnElement[Any]]:
+    return [columns.table.c[name] for name in columns.names]
 
 
 # What is stored, and how it compares

@@ -138,6 +138,11 @@ def split_postgresql_socket(path: str) -> tuple[str, str]:
     return path.rstrip("/"), "5432"
 
 
+PREPARED = 64
+"""Statements that MariaDB and MySQL hold prepared for a connection, six sizes of each lookup. It
+saves them the parsing; a server that can't prepare one is asked in plain text."""
+
+
 def connect_arguments(options: SqlOptions, endpoint: Endpoint) -> dict[str, Any]:
     """What goes to the driver's own ``connect`` beside the URL.
 
@@ -147,8 +152,12 @@ def connect_arguments(options: SqlOptions, endpoint: Endpoint) -> dict[str, Any]
     tls = tls_context(options.tls, endpoint) if options.tls and not endpoint.socket else None
     match dialect_of(options):
         case "mysql+asyncmy":
-            # NO_BACKSLASH_ESCAPES and ANSI_QUOTES change what a quoted value means.
-            arguments = {"charset": "utf8mb4", "init_command": "SET SESSION sql_mode = ''"}
+            arguments = {
+                "charset": "utf8mb4",
+                # NO_BACKSLASH_ESCAPES and ANSI_QUOTES change what a quoted value means.
+                "init_command": "SET SESSION sql_mode = ''",
+                "stmt_cache_size": PREPARED,
+            }
             return {**arguments, "ssl": tls} if tls else arguments
         case "postgresql+asyncpg":
             settings = {

@@ -32,11 +32,12 @@ MYSQL_SERVER = frozenset(
     {
         *(1040, 1042, 1043, 1044, 1045, 1047, 1049, 1053, 1077, 1079, 1080, 1081),
         *(1129, 1130, 1152, 1153, 1154, 1156, 1157, 1158, 1159, 1160, 1161, 1184, 1203),
-        *(1226, 1251, 1698, 1927, 3118, 3159, 3169, 4031),
+        *(1226, 1243, 1251, 1615, 1698, 1927, 3118, 3159, 3169, 4031),
     }
 )
-"""No connection, no room for one, not let in, going down. Below 1000 and from 2000 on are the
-client's own errors."""
+"""No connection, no room for one, not let in, going down; a prepared statement that is known no
+more, as behind a proxy that has changed the server (1243, 1615). Below 1000 and from 2000 on are
+the client's own errors."""
 
 POSTGRESQL_VALUE = frozenset({"22021", "22P05"})
 """character_not_in_repertoire, untranslatable_character."""

@@ -55,7 +55,8 @@ async def open_listing(
 
     async def prove(session: Session) -> None:
         if options.schema is not None:
-            known.append(await bind(session, options.schema, options.schema_values))
+            values, keeps_case = options.schema_values, options.keeps_case
+            known.append(await bind(session, options.schema, values, keeps_case=keeps_case))
         else:
             known.append(await read_catalogue(session, options))
 

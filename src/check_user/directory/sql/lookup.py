@@ -102,7 +102,10 @@ class SqlDirectory:
         spellings = address.folded_spellings if self._case_blind else address.spellings
         if len(spellings) != 1 or not address.key.isascii():
             return None
-        return spellings[0] if self._pair else (address.key, address.domain.key)
+        if self._pair:
+            return spellings[0]
+        key = "@".join(spellings[0]) if address.keeps_case else address.key
+        return key, address.domain.key
 
     async def find_domain(self, domain: Domain, trace: Trace | None = None) -> Presence:
         """See :class:`check_user.directory.Directory`."""

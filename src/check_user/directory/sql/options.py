@@ -28,7 +28,8 @@ class SqlOptions:
     """Where the accounts are, and under which names.
 
     ``hosts`` are (name or address, port or None), tried in turn. ``lookup_timeout`` is in seconds;
-    ``connections`` is the number of connections held for the whole process.
+    ``connections`` is the number of connections held for the whole process; with ``keeps_case``,
+    case counts in local parts.
 
     The names of tables and columns are for a directory of two tables. A ``schema`` (with the
     site's ``schema_values``) or an ``email_query`` with a ``domain_query`` takes their place; for
@@ -61,3 +62,4 @@ class SqlOptions:
     delimiters: str = ""
     delimiters_at: Mapping[str, str] = field(default_factory=dict)
     check_targets: bool = False
+    keeps_case: bool = False

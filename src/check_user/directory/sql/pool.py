@@ -1,8 +1,8 @@
 """The pool: a few held connections, and nobody waits longer than their own clock says.
 
 Lookups arrive as :class:`Question` and wait on a future; the caller's deadline cancels it.
-Questions that arrive in one turn of the event loop, and those that wait for a free connection, are
-asked together. What happens when things go wrong:
+Questions that arrive in successive turns of the event loop, and those that wait for a free
+connection, are asked together. What happens when things go wrong:
 
 - **The connection breaks** (killed, gone away, reset): its questions are asked once more on a new
   connection. The idle ones are dropped with it, since they most likely died with it.
@@ -48,8 +48,8 @@ STARTING = 3.0
 """Seconds for each host at the start, at least: the catalogue takes a few dozen round trips."""
 
 COMPANY = 0.002
-"""Seconds that questions wait for company while ``AT_ONCE`` statements are under way: fewer and
-fuller statements cost less than many at a time, and a slow one must not hold the others up."""
+"""Seconds that questions wait for company while ``AT_ONCE`` statements are under way: fuller ones
+cost less, and a slow one must not hold the others up."""
 
 AT_ONCE = 2
 """One that the database works at, and one whose answers we deal out."""
@@ -144,7 +144,18 @@ class Pool:
     def _pump_soon(self) -> None:
         if not self._pumping:
             self._pumping = True
-            self._loop.call_soon(self._pump)
+            self._loop.call_soon(self._gather, 0)
+
+    def _gather(self, seen: int) -> None:
+        """Pump when a turn of the event loop brings no more questions.
+
+        Clients that were answered together ask in successive turns: none is asked for alone.
+        """
+        waiting = len(self._queue)
+        if seen < waiting < SIZES[-1]:
+            self._loop.call_soon(self._gather, waiting)
+        else:
+            self._pump()
 
     def _pump(self) -> None:
         self._pumping = False

@@ -127,6 +127,7 @@ class QueryTemplate:
     name: str
     query: Query
     slots: Slots
+    keeps_case: bool = False
     scans: bool = False
     _built: dict[int, TextClause] = field(init=False, default_factory=dict)
 
@@ -168,7 +169,7 @@ class QueryTemplate:
         if stored.startswith("@"):
             domain = canonical_domain(stored[1:])
             return None if domain is None else f"@{domain}"
-        return canonical(stored)
+        return canonical(stored, keeps_case=self.keeps_case)
 
 
 def _state(row: Row) -> State:
@@ -190,7 +191,9 @@ async def read_queries(session: Session, options: SqlOptions) -> Looks:
     ]
     used = {piece for query in parsed for piece in query.pieces if isinstance(piece, Part)}
     slots = Slots(used)
-    emails, domains = [QueryTemplate(query.key, query, slots) for query in parsed]
+    emails, domains = [
+        QueryTemplate(query.key, query, slots, options.keeps_case) for query in parsed
+    ]
     looks = Looks(
         first=emails,
         beside=domains,

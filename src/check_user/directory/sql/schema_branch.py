@@ -204,9 +204,10 @@ class Branch:
         return select(*self._labelled([one], width))
 
     def _domains_of_addresses(self, size: int, width: int) -> Select[Any]:
-        """What stands behind the @, each once."""
+        """What stands behind the @, each once. An index can serve an expression without values."""
         (key,) = self.bound.keys
-        domain = func.substr(key, func.instr(key, "@") + 1, type_=UntypedText())
+        at = func.instr(key, literal_column("'@'"))
+        domain = func.substr(key, at + literal_column("1"), type_=UntypedText())
         wanted = self._side(domain).in_([self._value(i, Part.DOMAIN) for i in range(size)])
         statement = select(*self._labelled([cast(domain, Text)], width))
         return statement.select_from(self.bound.origin).where(wanted).distinct()

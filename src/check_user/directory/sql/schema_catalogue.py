@@ -51,7 +51,8 @@ class Bound:
     ``keys`` are the columns that are compared, ``columns`` all by the names in the declaration,
     ``where`` what the database has to compare beside the keys; ``binary`` says that a key holds
     bytes; ``folds`` that its own ``=`` ignores case and trailing spaces. Outside of the ``closed``
-    domains nobody is refused; None where all are.
+    domains nobody is refused; None where all are. ``keeps_case`` says that case counts in a local
+    part.
     """
 
     source: Source
@@ -62,6 +63,7 @@ class Bound:
     binary: bool
     folds: bool
     closed: frozenset[str] | None = None
+    keeps_case: bool = False
 
     @property
     def is_about_addresses(self) -> bool:
@@ -69,7 +71,9 @@ class Bound:
         return isinstance(self.source, Addresses)
 
 
-async def bind(session: Session, schema: Schema, values: Mapping[str, str]) -> list[Bound]:
+async def bind(
+    session: Session, schema: Schema, values: Mapping[str, str], *, keeps_case: bool = False
+) -> list[Bound]:
     """Look every source of ``schema`` up; ``values`` are the site's constants.
 
     Raises Misconfigured, or what the driver raises.
@@ -85,7 +89,7 @@ async def bind(session: Session, schema: Schema, values: Mapping[str, str]) -> l
             raise Misconfigured(f"this isn't the schema of {schema.title}: {absent}")
         if not absent:
             bound.append(await _bind(session, source, found, values))
-    return bound
+    return [replace(each, keeps_case=keeps_case) for each in bound]
 
 
 async def _types(session: Session, table: str) -> Types:

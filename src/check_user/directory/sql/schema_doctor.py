@@ -1,7 +1,8 @@
 """The doctor on a schema: each of its sources, and what its rows say together.
 
-Of rows it looks at: those that a collation mixes up, those not in lower case; then, reading all of
-them once, aliases that lead to nobody, domains that stand for nothing, catch-alls.
+Of columns it looks at: their indexes, and their types. Of rows: those that a collation mixes up,
+those not in lower case, and domains that aren't in A-labels; then, reading all of them once,
+aliases that lead to nobody, domains that stand for nothing, catch-alls.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from check_user.address import Address, parse
 from check_user.directory import Finding, Level
 from check_user.directory.order import Fact, State, is_ours, stands_for
 from check_user.directory.schemas import Schema
+from check_user.directory.schemas.declaration import Addresses, CatchAll, Domains
 from check_user.directory.sql.faults import describe
+from check_user.directory.sql.index_advice import create_index, spare_folding
 from check_user.directory.sql.options import SqlOptions
 from check_user.directory.sql.plans import uses_index
 from check_user.directory.sql.queries import read_queries
@@ -24,20 +27,26 @@ from check_user.directory.sql.schema_branch import slots_of
 from check_user.directory.sql.schema_catalogue import Bound, bind
 from check_user.directory.sql.schema_listing import SchemaListing
 from check_user.directory.sql.schema_opening import is_indexed
+from check_user.directory.sql.schema_types import examine_types
 from check_user.directory.sql.session import Session
 from check_user.directory.sql.slots import Slots
 from check_user.directory.sql.stored import shown
+from check_user.directory.sql.stored_domains import beyond_ascii
 from check_user.directory.sql.templates import UntypedText, octets
 
 MOST = 300_000
 """Addresses that are read to look for aliases which lead to nobody; some 100 octets each."""
+
+FEW = "needs no index: its few rows may all be read"
+"""As a schema says of them; joined with others, the database begins with these."""
 
 
 async def examine_schema(
     session: Session, schema: Schema, options: SqlOptions
 ) -> AsyncIterator[Finding]:
     """Look at every source. Raises Misconfigured where the schema isn't there."""
-    sources = await bind(session, schema, options.schema_values)
+    values, keeps_case = options.schema_values, options.keeps_case
+    sources = await bind(session, schema, values, keeps_case=keeps_case)
     slots = slots_of(sources)
     here = {bound.source.name for bound in sources}
     for source in schema.sources:
@@ -51,21 +60,29 @@ async def examine_schema(
             yield await _folded_index(session, bound, slots, subject, options)
         for key in bound.keys:
             yield await _mixed_up(session, key, bound, subject)
-            yield await _not_lower(session, key, bound, subject)
+            if not bound.keeps_case:
+                yield await _not_lower(session, key, bound, subject)
+        own = _own(bound, getattr(bound.keys[-1], "table"))  # noqa: B009 - a column's, which its type doesn't tell
+        for finding in await beyond_ascii(session, subject, bound.keys[-1], own):
+            yield finding
+        for finding in await examine_types(session, bound):
+            yield finding
 
 
 async def examine_rows(
     session: Session, schema: Schema, options: SqlOptions, patience: float
 ) -> list[Finding]:
     """Read all rows, and say what doesn't fit together. The session is of no use afterwards."""
-    sources = await bind(session, schema, options.schema_values)
+    values, keeps_case = options.schema_values, options.keeps_case
+    sources = await bind(session, schema, values, keeps_case=keeps_case)
     listing = SchemaListing(session, sources, options, patience)
     facts = await listing.domain_facts()
     findings = [*_alias_domains(facts), *_catch_alls(facts)]
     if await listing.count() > MOST:
         message = f"more than {MOST} addresses: whether aliases lead somewhere wasn't looked at"
         return [*findings, Finding(Level.OK, "aliases", message)]
-    return [*findings, *_dangling(facts, await listing.recipient_facts())]
+    recipients = await listing.recipient_facts()
+    return [*findings, *_dangling(facts, recipients, keeps_case=keeps_case)]
 
 
 async def examine_queries(session: Session, options: SqlOptions) -> list[Finding]:
@@ -89,9 +106,11 @@ async def examine_queries(session: Session, options: SqlOptions) -> list[Finding
 async def _index(session: Session, bound: Bound, slots: Slots, subject: str) -> Finding:
     if await is_indexed(session, bound, slots, folded=False):
         return Finding(Level.OK, subject, "an index serves the lookup")
+    if _has_few_rows(bound):
+        return Finding(Level.OK, subject, FEW)
     message = "no index serves the lookup: each one reads the whole table"
-    columns = ", ".join(key.key or "" for key in bound.keys)
-    advice = f"CREATE INDEX ON {bound.source.table} ({columns})"
+    domains = _are_of_addresses(bound)
+    advice = create_index(_searched(bound), session.dialect, folded=False, domains=domains)
     return Finding(Level.WARNING, subject, message, advice)
 
 
@@ -102,16 +121,29 @@ async def _folded_index(
         return Finding(Level.OK, subject, "needs no second look (stored_form=canonical)")
     if await is_indexed(session, bound, slots, folded=True):
         return Finding(Level.OK, subject, "compares case; an index serves the folded look")
+    if _has_few_rows(bound):
+        return Finding(Level.OK, subject, FEW)
     message = (
         "compares case-sensitively, so who isn't found is looked for in other spellings, which "
         "reads the whole table"
     )
-    folded = ", ".join(f"lower(trim({key.key}))" for key in bound.keys)
-    advice = (
-        f"CREATE INDEX ON {bound.source.table} ({folded}); or, if all is stored in lower case, "
-        "stored_form=canonical"
-    )
+    advice = spare_folding(_searched(bound), session.dialect, domains=_are_of_addresses(bound))
     return Finding(Level.WARNING, subject, message, advice)
+
+
+def _has_few_rows(bound: Bound) -> bool:
+    return isinstance(bound.source, Addresses) and bound.source.few
+
+
+def _searched(bound: Bound) -> Sequence[ColumnElement[Any]]:
+    """The columns that rows are found by: patterns by their domain alone."""
+    is_pattern = isinstance(bound.source, Addresses) and bound.source.catch_all is CatchAll.LIKE
+    return bound.keys[-1:] if is_pattern else bound.keys
+
+
+def _are_of_addresses(bound: Bound) -> bool:
+    """Whether it is the domains of stored addresses that are looked for."""
+    return isinstance(bound.source, Domains) and bound.source.of_addresses
 
 
 async def _mixed_up(
@@ -214,10 +246,10 @@ def _catch_alls(facts: Facts) -> list[Finding]:
     return [Finding(Level.WARNING, "catch-alls", message, "remove them where they aren't meant")]
 
 
-def _dangling(domains: Facts, recipients: Facts) -> list[Finding]:
+def _dangling(domains: Facts, recipients: Facts, *, keeps_case: bool) -> list[Finding]:
     def is_nobody(text: str) -> bool:
         """Whether it is an address of ours, and nothing takes its mail."""
-        target = parse(text.strip())
+        target = parse(text.strip(), keeps_case=keeps_case)
         if not isinstance(target, Address) or target.key in recipients:
             return False
         domain = target.domain.key

@@ -237,7 +237,7 @@ class SchemaDirectory:
         if len(targets) > MOST_TARGETS:
             return found
         for text in targets:
-            target = parse(text.strip())
+            target = parse(text.strip(), keeps_case=address.keeps_case)
             if not isinstance(target, Address) or target == address:
                 return found
             there, _ = await self._search(target, trace)
@@ -295,7 +295,9 @@ def _in_domain(name: Address, domain: str) -> Address | None:
     """The same local part at another domain; None if that is too long for an address."""
     local = name.key.removesuffix(name.domain.key)
     found = parse_domain(domain)
-    moved = parse(local + domain) if isinstance(found, Domain) else None
+    if not isinstance(found, Domain):
+        return None
+    moved = parse(local + domain, keeps_case=name.keeps_case)
     return moved if isinstance(moved, Address) else None
 
 

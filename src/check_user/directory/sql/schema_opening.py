@@ -24,7 +24,7 @@ async def read_schema(session: Session, schema: Schema, options: SqlOptions) -> 
     A source whose columns compare case-sensitively is compared folded at once where an index
     serves that; else it is left for a second look, unless all is stored in canonical form.
     """
-    sources = await bind(session, schema, options.schema_values)
+    sources = await bind(session, schema, options.schema_values, keeps_case=options.keeps_case)
     slots = slots_of(sources)
     first: list[tuple[Bound, bool]] = []
     later: list[Bound] = []

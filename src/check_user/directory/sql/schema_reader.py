@@ -105,7 +105,7 @@ class Reader:
             text = as_text(first)
             return canonical_domain(text.rpartition("@")[2] if source.of_addresses else text)
         if self._is_pair:
-            return _pair_key(source, as_text(first), row[2], keys)
+            return _pair_key(self.bound, as_text(first), row[2], keys)
         if first in keys:
             return str(first)
         text = as_text(first).strip()
@@ -113,7 +113,7 @@ class Reader:
             return _at(canonical_domain(text[1:]))
         if source.catch_all is CatchAll.BARE and "@" not in text:
             return _at(canonical_domain(text))
-        return canonical(text) if source.exact else None
+        return canonical(text, keeps_case=self.bound.keeps_case) if source.exact else None
 
     # What it says
 
@@ -175,21 +175,23 @@ class Reader:
         targets = list(dict.fromkeys(as_text(end).strip() for end in ends if end is not None))
         if len(targets) == 1 and targets[0]:
             (target,) = targets
-            own = _at(canonical_domain(target[1:])) if target.startswith("@") else canonical(target)
-            return target, own != key
+            if target.startswith("@"):
+                return target, _at(canonical_domain(target[1:])) != key
+            return target, canonical(target, keeps_case=self.bound.keeps_case) != key
         # The first and the last of several; what isn't an address may lead anywhere.
         return ", ..., ".join(targets), True
 
 
-def _pair_key(source: Addresses, local: str, domain: object, keys: Collection[str]) -> str | None:
+def _pair_key(bound: Bound, local: str, domain: object, keys: Collection[str]) -> str | None:
     if domain is None:
         return None
     text = as_text(domain)
-    star = source.catch_all is CatchAll.STAR and local.strip() == "*"
-    if star or source.catch_all is CatchAll.LIKE:
+    catch_all = bound.source.catch_all if isinstance(bound.source, Addresses) else None
+    star = catch_all is CatchAll.STAR and local.strip() == "*"
+    if star or catch_all is CatchAll.LIKE:
         return _at(canonical_domain(text))
     whole = f"{local}@{text}"
-    return whole if whole in keys else canonical_pair(local, text)
+    return whole if whole in keys else canonical_pair(local, text, keeps_case=bound.keeps_case)
 
 
 def _at(domain: str | None) -> str | None:

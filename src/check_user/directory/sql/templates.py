@@ -138,7 +138,7 @@ class Rows:
     """Questions about addresses: a row for each stored spelling.
 
     ``columns`` are the address, or the user and the domain; ``binary`` says which of them hold
-    bytes (folding needs characters).
+    bytes (folding needs characters); ``keeps_case``, that case counts in a local part.
     """
 
     name: str
@@ -147,6 +147,7 @@ class Rows:
     enabled: Enabled | None = None
     folded: bool = False
     binary: frozenset[str] = frozenset()
+    keeps_case: bool = False
     scans: bool = field(init=False)
     _built: dict[int, Select[Any]] = field(init=False, default_factory=dict)
 
@@ -180,10 +181,11 @@ class Rows:
     def key(self, row: Row) -> str | None:
         """The canonical key of a stored row, None where it isn't an address."""
         if len(self.columns) == 1:
-            return None if row[0] is None else canonical(as_text(row[0]))
+            stored = None if row[0] is None else as_text(row[0])
+            return None if stored is None else canonical(stored, keeps_case=self.keeps_case)
         if row[0] is None or row[1] is None:
             return None
-        return canonical_pair(as_text(row[0]), as_text(row[1]))
+        return canonical_pair(as_text(row[0]), as_text(row[1]), keeps_case=self.keeps_case)
 
     def counts(self, row: Row) -> bool:
         """Whether the row is enabled."""

@@ -30,11 +30,16 @@ from typing import NamedTuple, TypeAlias
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply (RFC 5321 4.2), ``enhanced`` an RFC 3463 code or empty; each line printable ASCII."""
+    """A reply (RFC 5321 4.2), ``enhanced`` an RFC 3463 code or empty; each line printable ASCII.
+
+    ``in_place_of_5xx`` says that a recipient would be refused for good, and that the client shall
+    not be told: it counts as a guess in the session all the same.
+    """
 
     code: int
     enhanced: str
     lines: tuple[str, ...]
+    in_place_of_5xx: bool = False
 
     @property
     def is_positive(self) -> bool:

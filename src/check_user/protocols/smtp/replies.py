@@ -27,10 +27,6 @@ def write(reply: Reply) -> bytes:
 FAULT = Reply(451, "4.3.0", ("Internal error - try later",))
 """For a question that got no reply; never a 5xx."""
 
-TOO_MANY_GUESSES = Reply(450, "4.7.1", ("Too many unknown recipients - try later",))
-"""For one who would be refused for good, of a network that has guessed too often. It counts as a
-guess in the session all the same."""
-
 OK = b"250 2.0.0 OK\r\n"
 CHUNK_TAKEN = b"250 2.0.0 Chunk received\r\n"
 HELP = b"214 2.0.0 See RFC 5321\r\n"

@@ -338,7 +338,7 @@ class SmtpCodec(Messages):
             return said
         self._envelope.refused += 1
         self._envelope.room += 1
-        guessed = reply.code >= 500 or reply == replies.TOO_MANY_GUESSES
+        guessed = reply.code >= 500 or reply.in_place_of_5xx
         if guessed and self._counters.unknown():
             return said + self._farewell("Too many unknown recipients")
         if reply.code == 421:
