@@ -7,69 +7,28 @@ import pytest
 from check_user.directory import Misconfigured, Presence, Step
 from check_user.directory.sql.queries import parse_query
 from tests.directory.backends import Backend, OnServer, address, domain
+from tests.directory.schemas.by_hand import BY_HAND, Dialect
 from tests.directory.schemas.filling import Filling
 from tests.directory.schemas.products import PRODUCTS
+from tests.directory.schemas.test_schemas import PLACES
 from tests.directory.schemas.world import cases
 
 EMAIL = "SELECT email FROM users WHERE email = :address"
 DOMAIN = "SELECT domain FROM domains WHERE domain = :domain"
 
-# PostfixAdmin's tables asked by hand: what the schema does, but for the case of what is stored.
-POSTFIXADMIN = {
-    "email_query": """
-        SELECT username, CASE WHEN {yes:active} THEN 'active' ELSE 'disabled' END
-        FROM mailbox WHERE lower(username) = :address
-        UNION ALL
-        SELECT address, CASE WHEN {yes:active} THEN 'active' ELSE 'disabled' END
-        FROM alias WHERE address IN (:address, {concat:'@', :domain})
-        AND goto <> address AND goto NOT LIKE '@%'
-        UNION ALL
-        SELECT {concat::user, '@', :domain}, CASE WHEN {yes:m.active} THEN 'active'
-        ELSE 'disabled' END FROM alias_domain d
-        JOIN mailbox m ON lower(m.username) = {concat::user, '@', d.target_domain}
-        WHERE d.alias_domain = :domain AND {yes:d.active}
-        UNION ALL
-        SELECT CASE WHEN a.address LIKE '@%' THEN {concat:'@', :domain}
-        ELSE {concat::user, '@', :domain} END,
-        CASE WHEN {yes:a.active} THEN 'active' ELSE 'disabled' END FROM alias_domain d
-        JOIN alias a ON a.address IN ({concat::user, '@', d.target_domain},
-        {concat:'@', d.target_domain}) AND a.goto <> a.address
-        WHERE d.alias_domain = :domain AND {yes:d.active}
-    """,
-    "domain_query": """
-        SELECT domain, CASE WHEN {yes:active} THEN CASE WHEN {yes:backupmx} THEN 'relay'
-        ELSE 'active' END ELSE 'disabled' END FROM domain WHERE lower(domain) = :domain
-    """,
-}
 
-
-def written(query: str, backend: Backend) -> str:
-    """The query in the backend's own SQL."""
-    concat = {"mariadb": "CONCAT({})", "postgresql": "({})", "sqlite": "({})"}[backend.name]
-    parts = query.replace("\n", " ")
-    while "{concat:" in parts:
-        begin = parts.index("{concat:")
-        end = parts.index("}", begin)
-        inner = parts[begin + len("{concat:") : end]
-        inner = inner if backend.name == "mariadb" else inner.replace(",", " ||")
-        parts = parts[:begin] + concat.format(inner) + parts[end + 1 :]
-    while "{yes:" in parts:
-        begin = parts.index("{yes:")
-        end = parts.index("}", begin)
-        parts = f"{parts[:begin]}{parts[begin + 5 : end]} = true{parts[end + 1 :]}"
-    return " ".join(parts.split())
-
-
-async def test_a_query_gives_the_verdicts_of_the_schema(backend: Backend) -> None:
-    """PostfixAdmin's tables behind a site's own queries: the manual's cases, with the same answers
-    but for the source's name. (Case and IDN in what is stored are the query's own business.)"""
+@pytest.mark.parametrize(("name", "backend"), PLACES, indirect=["backend"])
+async def test_queries_give_the_verdicts_of_the_schema(name: str, backend: Backend) -> None:
+    """Every product's tables behind a site's own queries: the manual's cases, with the same answers
+    but for the source's name. (What is stored in U-labels is the query's own business.)"""
     filling = Filling(backend)
-    product = PRODUCTS["postfixadmin"]
+    product = PRODUCTS[name]
     product.fill(filling)
     filling.fill()
-    queries = {key: written(query, backend) for key, query in POSTFIXADMIN.items()}
+    dialect = Dialect(backend.name)
+    queries = BY_HAND[name](dialect).queries(dialect)
     directory = await backend.open(**queries, delimiters="+-", email_address="")
-    skills = product.skills - {"at domain", "off alias domain", "unicode"}
+    skills = product.skills - {"unicode"}
     expected = {case.address: case.answer for case in cases() if case.needs <= skills}
     plain = {"alias domain": "known", "without extension": "known"}
     found = {text: (await directory.find(address(text))).value for text in expected}

@@ -1,8 +1,8 @@
 """The pool: a few held connections, and nobody waits longer than their own clock says.
 
-Lookups arrive as :class:`Question` and wait on a future; the caller's deadline cancels it.
-Questions that arrive in successive turns of the event loop, and those that wait for a free
-connection, are asked together. What happens when things go wrong:
+Lookups arrive as :class:`Question` and wait on a future; the caller's deadline cancels it. Those
+that arrive in successive turns of the event loop, or wait for a free connection, are asked together.
+What happens when things go wrong:
 
 - **The connection breaks** (killed, gone away, reset): its questions are asked once more on a new
   connection. The idle ones are dropped with it, since they most likely died with it.
@@ -15,8 +15,8 @@ connection, are asked together. What happens when things go wrong:
 - **The statement itself can't be** (a dropped table, a revoked right): its questions are refused,
   and the connection goes on.
 
-Slow statements that may read a whole table (``scans``) are no sign of a fault: they are neither
-asked twice nor do they open the breaker.
+Slow statements that may read a whole table (``scans``) are no fault: neither are they asked twice,
+nor do they open the breaker.
 """
 
 from __future__ import annotations
@@ -55,8 +55,7 @@ AT_ONCE = 2
 """One that the database works at, and one whose answers we deal out."""
 
 WAITING = 2048
-"""Questions in the queue; more are refused at once: a queue without end answers nobody, and when
-all of these are given up at one time, the last is still told within its deadline."""
+"""Questions in the queue, more are refused: if all are given up at once, the last is told in time."""
 
 
 class Pool:
