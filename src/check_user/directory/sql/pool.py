@@ -1,7 +1,7 @@
 """The pool: a few held connections, and nobody waits longer than their own clock says.
 
 Lookups arrive as :class:`Question` and wait on a future; the caller's deadline cancels it. Those
-that arrive in successive turns of the event loop, or wait for a free connection, are asked together.
+that arrive in successive turns of the event loop, or wait for a free connection, share a statement.
 What happens when things go wrong:
 
 - **The connection breaks** (killed, gone away, reset): its questions are asked once more on a new
@@ -55,7 +55,7 @@ AT_ONCE = 2
 """One that the database works at, and one whose answers we deal out."""
 
 WAITING = 2048
-"""Questions in the queue, more are refused: if all are given up at once, the last is told in time."""
+"""Questions in the queue, more are refused: if all are given up at once, the last hears in time."""
 
 
 class Pool:
