@@ -48,11 +48,12 @@ STARTING = 3.0
 """Seconds for each host at the start, at least: the catalogue takes a few dozen round trips."""
 
 COMPANY = 0.002
-"""Seconds that questions wait for company while ``AT_ONCE`` statements are under way: fuller ones
-cost less, and a slow one must not hold the others up."""
+"""Seconds that questions wait for company while a statement is under way: fuller ones cost less,
+and a slow one must not hold the others up."""
 
-AT_ONCE = 2
-"""One that the database works at, and one whose answers we deal out."""
+TURNS = 5
+"""Of the event loop, that bring no more questions: a few microseconds each, to a client's answer of
+some hundred. Clients that were answered together ask again within them."""
 
 WAITING = 2048
 """Questions in the queue, more are refused: if all are given up at once, the last hears in time."""
@@ -143,16 +144,14 @@ class Pool:
     def _pump_soon(self) -> None:
         if not self._pumping:
             self._pumping = True
-            self._loop.call_soon(self._gather, 0)
+            self._loop.call_soon(self._gather, 0, TURNS)
 
-    def _gather(self, seen: int) -> None:
-        """Pump when a turn of the event loop brings no more questions.
-
-        Clients that were answered together ask in successive turns: none is asked for alone.
-        """
+    def _gather(self, seen: int, turns: int) -> None:
+        """Pump when ``TURNS`` of the event loop bring no more questions."""
         waiting = len(self._queue)
-        if seen < waiting < SIZES[-1]:
-            self._loop.call_soon(self._gather, waiting)
+        turns = TURNS if waiting > seen else turns - 1
+        if turns and waiting < SIZES[-1]:
+            self._loop.call_soon(self._gather, waiting, turns)
         else:
             self._pump()
 
@@ -176,7 +175,7 @@ class Pool:
     def _awaits_company(self) -> bool:
         """Whether the queue should grow until the statement that is under way has its answer."""
         running = [b.begun for b in self._batches if not b.scans and not b.doubted]
-        if len(running) < AT_ONCE or len(self._queue) >= SIZES[-1]:
+        if not running or len(self._queue) >= SIZES[-1]:
             return False
         left = max(running) + COMPANY - self._loop.time()
         if left <= 0:
